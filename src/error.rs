@@ -1,0 +1,273 @@
+//! One error enum per operation, and one umbrella for `?`.
+//!
+//! A message names the thing and the numbers. Each variant says what state the caller is in now;
+//! where nothing else is said, the call had no effect.
+
+use crate::ids::{Offset, PartitionId, TopicName, TopicPartition};
+
+/// Why a topic was not created or changed.
+///
+/// ```
+/// use anabranch::{Topic, TopicConfig, TopicError};
+///
+/// let refused = Topic::in_memory("a/b", TopicConfig::new()).unwrap_err();
+/// assert!(matches!(refused, TopicError::InvalidName { .. }));
+/// assert_eq!(refused.to_string(), "topic name \"a/b\" contains '/', only [a-zA-Z0-9._-] are allowed");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TopicError {
+    /// The name is not one that Kafka would accept. Choose another.
+    #[error("topic name {name:?} {reason}")]
+    InvalidName {
+        /// The name that was refused.
+        name: TopicName,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The partition count is zero or beyond what a topic may have.
+    #[error("topic {topic} cannot have {requested} partitions, the range is 1 to {max}")]
+    PartitionCount {
+        /// The topic that was to be created or grown.
+        topic: TopicName,
+        /// The count asked for.
+        requested: u32,
+        /// The most a topic may have.
+        max: u32,
+    },
+    /// Partitions are only ever added: the topic has more than was asked for.
+    #[error("topic {topic} has {current} partitions and cannot shrink to {requested}")]
+    Shrink {
+        /// The topic that was to be changed.
+        topic: TopicName,
+        /// The partitions it has, and keeps.
+        current: u32,
+        /// The count asked for.
+        requested: u32,
+    },
+    /// A setting is outside its range.
+    #[error("{setting} of topic {topic} is {value}, {reason}")]
+    InvalidSetting {
+        /// The topic that was to be created.
+        topic: TopicName,
+        /// The setting's name, as its setter is called.
+        setting: &'static str,
+        /// The value asked for.
+        value: String,
+        /// What values it takes.
+        reason: &'static str,
+    },
+}
+
+/// Why a batch was not appended, or a partition's start not moved. Nothing was changed.
+///
+/// ```
+/// use anabranch::{AppendError, Record, Topic, TopicConfig};
+///
+/// let topic = Topic::in_memory("orders", TopicConfig::new().max_batch_bytes(100))?;
+/// let partition = topic.partition(0).expect("a topic has at least one partition");
+/// let refused = partition.append(&[Record::new(&[0; 100])]).unwrap_err();
+/// assert!(matches!(refused, AppendError::TooLarge { max: 100, .. }));
+/// assert_eq!(partition.log_end_offset(), 0);
+/// # Ok::<(), anabranch::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppendError {
+    /// The encoded batch is larger than the topic allows. Split it and try again.
+    #[error("batch of {bytes} bytes exceeds max_batch_bytes of {partition}, which is {max}")]
+    TooLarge {
+        /// Where it was to go.
+        partition: TopicPartition,
+        /// What the batch takes in Kafka's format; at least this much where it was not finished.
+        bytes: usize,
+        /// The topic's limit.
+        max: usize,
+    },
+    /// A batch holds at least one record.
+    #[error("batch for {partition} has no records")]
+    Empty {
+        /// Where it was to go.
+        partition: TopicPartition,
+    },
+    /// A record names a partition other than the one it was appended to.
+    #[error("record names partition {named} but was appended to {partition}")]
+    WrongPartition {
+        /// Where it was to go.
+        partition: TopicPartition,
+        /// The partition the record names.
+        named: PartitionId,
+    },
+    /// Kafka's format has no timestamps before the epoch.
+    #[error("timestamp {millis} of a record for {partition} is negative")]
+    NegativeTimestamp {
+        /// Where it was to go.
+        partition: TopicPartition,
+        /// The record's timestamp in milliseconds.
+        millis: i64,
+    },
+    /// `delete_records` was asked to delete records that do not exist yet.
+    #[error(
+        "offset {requested} is beyond the high watermark of {partition}, which is {high_watermark}"
+    )]
+    BeyondEnd {
+        /// Whose start was to be moved.
+        partition: TopicPartition,
+        /// The start asked for.
+        requested: Offset,
+        /// The end of what can be deleted.
+        high_watermark: Offset,
+    },
+}
+
+/// Why a record was not sent.
+///
+/// The error concerns the one call that returns it; the producer goes on working.
+///
+/// ```
+/// use anabranch::{Producer, Record, SendError, Topic, TopicConfig};
+///
+/// let topic = Topic::in_memory("orders", TopicConfig::new().partitions(2))?;
+/// let refused = Producer::new(&topic).send(Record::new("x").to_partition(2)).unwrap_err();
+/// assert!(matches!(refused, SendError::UnknownPartition { requested: 2, count: 2, .. }));
+/// # Ok::<(), anabranch::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The record names a partition that the topic does not have.
+    #[error("topic {topic} has {count} partitions, there is no partition {requested}")]
+    UnknownPartition {
+        /// The topic.
+        topic: TopicName,
+        /// The partition the record names.
+        requested: PartitionId,
+        /// The partitions there are: `0..count`.
+        count: u32,
+    },
+    /// The partitioner chose a partition that the topic does not have.
+    #[error("partitioner chose partition {chosen} of topic {topic}, which has {count}")]
+    PartitionerOutOfRange {
+        /// The topic.
+        topic: TopicName,
+        /// What the partitioner returned.
+        chosen: PartitionId,
+        /// The partitions there are: `0..count`.
+        count: u32,
+    },
+    /// The partitioner panicked; the panic ended with this call.
+    #[error("partitioner of topic {topic} panicked: {message}")]
+    PartitionerPanicked {
+        /// The topic.
+        topic: TopicName,
+        /// The panic's message, where it had one.
+        message: String,
+    },
+    /// The producer's buffer has no room for the record, and had none for as long as
+    /// `max_block` allows. Try again once earlier deliveries are done.
+    #[error(
+        "buffer of the producer for topic {topic} is full: {needed} bytes do not fit in {max}, {used} are in use"
+    )]
+    BufferFull {
+        /// The topic.
+        topic: TopicName,
+        /// What the record takes.
+        needed: usize,
+        /// What waits in the buffer.
+        used: usize,
+        /// The producer's `buffer_bytes`.
+        max: usize,
+    },
+    /// The partition refused the batch.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+}
+
+/// Why nothing could be read. The reader's position is unchanged.
+///
+/// ```
+/// use anabranch::{ReadError, Topic, TopicConfig};
+///
+/// let topic = Topic::in_memory("orders", TopicConfig::new())?;
+/// let partition = topic.partition(0).expect("a topic has at least one partition");
+/// let refused = partition.read(17, 1024).unwrap_err();
+/// assert!(matches!(refused, ReadError::OutOfRange { requested: 17, log_start: 0, high_watermark: 0, .. }));
+/// assert_eq!(refused.to_string(), "offset 17 is beyond the high watermark of orders/0, which is 0");
+/// # Ok::<(), anabranch::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The offset is below the first record that is retained, or beyond the end. Seek to one
+    /// within `log_start..=high_watermark`.
+    #[error("{}", out_of_range(partition, *requested, *log_start, *high_watermark))]
+    OutOfRange {
+        /// Where it was looked for.
+        partition: TopicPartition,
+        /// The offset asked for.
+        requested: Offset,
+        /// The first offset that can be read.
+        log_start: Offset,
+        /// The end of what can be read: the offset that the next visible record will have.
+        high_watermark: Offset,
+    },
+    /// The reader was told of a partition that it does not read.
+    #[error("{partition} is not among the partitions of this reader")]
+    NotAssigned {
+        /// The partition asked for.
+        partition: TopicPartition,
+    },
+}
+
+fn out_of_range(of: &TopicPartition, requested: Offset, start: Offset, end: Offset) -> String {
+    if requested < start {
+        format!("offset {requested} is below the start of {of}, which is {start}")
+    } else {
+        format!("offset {requested} is beyond the high watermark of {of}, which is {end}")
+    }
+}
+
+/// Why a flush could not promise what it is for.
+///
+/// A topic in memory has nothing to flush to and never returns it.
+///
+/// ```
+/// use anabranch::{Topic, TopicConfig};
+///
+/// let topic = Topic::in_memory("orders", TopicConfig::new())?;
+/// let partition = topic.partition(0).expect("a topic has at least one partition");
+/// assert_eq!(partition.flush(), Ok(0));
+/// # Ok::<(), anabranch::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FlushError {}
+
+/// Any error of this crate, for `?` in code that does not tell them apart.
+///
+/// ```
+/// fn run() -> Result<(), anabranch::Error> {
+///     anabranch::Topic::in_memory("orders", anabranch::TopicConfig::new())?;
+///     Ok(())
+/// }
+/// assert!(run().is_ok());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// See [`TopicError`].
+    #[error(transparent)]
+    Topic(#[from] TopicError),
+    /// See [`AppendError`].
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// See [`SendError`].
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// See [`ReadError`].
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// See [`FlushError`].
+    #[error(transparent)]
+    Flush(#[from] FlushError),
+}

@@ -1,0 +1,11 @@
+//! anabranch: Kafka's model (topics, partitions, producers, consumer groups) inside one process.
+
+mod clock;
+mod error;
+mod ids;
+mod record;
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use error::{AppendError, Error, FlushError, ReadError, SendError, TopicError};
+pub use ids::{GroupId, MemberId, Offset, PartitionId, Timestamp, TopicName, TopicPartition};
+pub use record::{Header, OwnedHeader, OwnedRecord, Record, RecordMetadata};
