@@ -243,6 +243,42 @@ fn out_of_range(of: &TopicPartition, requested: Offset, start: Offset, end: Offs
 #[non_exhaustive]
 pub enum FlushError {}
 
+/// Why bytes are not a record batch of version 2.
+///
+/// Positions count from the first byte of the batch. See `docs/log-format.md` for what is where.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BatchError {
+    /// The bytes end before the field does: the batch is cut off, or a length in it is wrong.
+    #[error("{field} at byte {at} takes {needed} bytes, {available} are left")]
+    Truncated {
+        /// What is cut off.
+        field: &'static str,
+        /// Where it starts.
+        at: usize,
+        /// How many bytes it takes.
+        needed: usize,
+        /// How many there are.
+        available: usize,
+    },
+    /// The bytes are of another version of Kafka's message format, or not of it at all.
+    #[error("magic byte is {found}, only version 2 is read")]
+    Magic {
+        /// What byte 16 holds.
+        found: u8,
+    },
+    /// A number is one that its field cannot hold.
+    #[error("{field} at byte {at} is {value}, which is out of range")]
+    OutOfRange {
+        /// The field.
+        field: &'static str,
+        /// Where it starts.
+        at: usize,
+        /// What it holds.
+        value: i64,
+    },
+}
+
 /// Any error of this crate, for `?` in code that does not tell them apart.
 ///
 /// ```

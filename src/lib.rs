@@ -3,9 +3,10 @@
 mod clock;
 mod error;
 mod ids;
+mod log;
 mod record;
 
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use error::{AppendError, Error, FlushError, ReadError, SendError, TopicError};
+pub use error::{AppendError, BatchError, Error, FlushError, ReadError, SendError, TopicError};
 pub use ids::{GroupId, MemberId, Offset, PartitionId, Timestamp, TopicName, TopicPartition};
-pub use record::{Header, OwnedHeader, OwnedRecord, Record, RecordMetadata};
+pub use record::{Header, OwnedHeader, OwnedRecord, Record, RecordMetadata, TimestampType};

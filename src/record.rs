@@ -136,6 +136,20 @@ pub struct OwnedHeader {
     pub value: Option<Bytes>,
 }
 
+/// What the timestamps of a topic's records mean.
+///
+/// ```
+/// assert_eq!(anabranch::TimestampType::default(), anabranch::TimestampType::CreateTime);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum TimestampType {
+    /// When it happened: what the sender says, or when it was sent.
+    #[default]
+    CreateTime,
+    /// When it was appended, whatever the sender says.
+    LogAppendTime,
+}
+
 /// What an acknowledged record became.
 ///
 /// ```

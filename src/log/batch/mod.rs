@@ -1,0 +1,51 @@
+//! Kafka's record batch v2, both directions: the one format of memory, files and the wire.
+//!
+//! A batch is a header of 61 bytes and then its records, each with its own length. Numbers in the
+//! header are big-endian and of fixed size; in the records they are varints ([`varint`]), and
+//! offsets and timestamps are differences to those of the batch.
+//!
+//! ```text
+//!   0 ┌──────────────────────┬───────────┬───────────┬─────┬───────────┬─────┐ 23
+//!     │ base offset        8 │ length  4 │ epoch   4 │ m 1 │ CRC     4 │ a 2 │
+//!  23 ├───────────┬──────────┴───────────┼───────────┴─────┴────┬──────┴─────┘
+//!     │ last Δo 4 │ base timestamp     8 │ max timestamp      8 │
+//!  43 ├───────────┴──────────┬─────┬─────┴─────┬───────────┬────┘
+//!     │ producer id        8 │ e 2 │ seq     4 │ count   4 │
+//!  61 ├──────────────────────┴─────┴───────────┴───────────┘
+//!     │ record, record, …       length │ a 1 │ Δt │ Δo │ key │ value │ headers
+//! ```
+//!
+//! m: magic, 2; a: attributes; e: producer epoch. `length` counts what follows it. A key or value
+//! is a varint length (-1: null) and its bytes. `docs/log-format.md` tells it at length.
+//!
+//! | File | Its one job |
+//! |---|---|
+//! | `encode.rs` | Records to a batch, in place; the builder that batches over time. |
+//! | `header.rs` | The fixed part, read and written; what is patched later; peeks. |
+//! | `walk.rs` | A batch to records, without a copy. |
+//! | `validate.rs` | Bytes from elsewhere: everything checked once, so that the walk need not. |
+//! | `sink.rs` `varint.rs` `crc.rs` | Where bytes go; small numbers; the checksum. |
+//!
+//! 1. What [`encode_batch`] writes, [`validate`] accepts once it is sealed; what `validate` accepts,
+//!    [`RecordWalk`] walks to the end.
+//! 2. Within the process the CRC field of a batch is 0; [`seal`] fills it in on the way out. The CRC
+//!    covers all that follows it, so base offset and leader epoch can be patched at any time.
+//! 3. A batch is at most `i32::MAX` bytes long, whoever wrote it.
+
+mod crc;
+mod encode;
+mod header;
+mod sink;
+mod varint;
+mod walk;
+
+pub(crate) use crc::{crc, seal};
+pub(crate) use encode::{
+    BatchBuilder, Encoded, EncodedBatch, Stamps, encode_batch, encode_one, record_bytes_max,
+};
+pub(crate) use header::{
+    Attributes, BatchHeader, HEADER_BYTES, base_offset, batch_bytes, last_offset, max_timestamp,
+    set_base_offset, set_log_append_time,
+};
+pub(crate) use sink::{Sink, SliceSink};
+pub(crate) use walk::{RawHeaders, RecordRef, RecordWalk};

@@ -1,0 +1,217 @@
+//! A batch to records: views into its bytes, no copy, nothing allocated.
+//!
+//! The walk is for bytes that this process encoded or [validated](super::validate()). It still looks where
+//! it steps: a length that leads out of the batch is a broken promise of ours and panics with the
+//! invariant's name; it never yields bytes from outside.
+//!
+//! Headers are few and seldom asked for, so a record carries them unparsed.
+
+use super::header::{BatchHeader, HEADER_BYTES};
+use super::varint;
+use crate::ids::{Offset, Timestamp};
+use crate::record::{Header, TimestampType};
+
+/// One record of a batch, as a view.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RecordRef<'a> {
+    /// Its place in the partition.
+    pub offset: Offset,
+    /// When it happened, or when it was appended.
+    pub timestamp: Timestamp,
+    /// The key; `None` is null.
+    pub key: Option<&'a [u8]>,
+    /// The value; `None` is null.
+    pub value: Option<&'a [u8]>,
+    /// The headers, unparsed.
+    pub headers: RawHeaders<'a>,
+}
+
+/// The records of one batch, in offset order.
+#[derive(Clone, Debug)]
+pub(crate) struct RecordWalk<'a> {
+    records: &'a [u8],
+    at: usize,
+    left: u32,
+    base_offset: Offset,
+    base_timestamp: Timestamp,
+    /// The timestamp of every record, under `LogAppendTime`.
+    append_time: Option<Timestamp>,
+}
+
+impl<'a> RecordWalk<'a> {
+    /// Starts at the first record of the batch that `bytes` starts with.
+    ///
+    /// # Panics
+    ///
+    /// If `bytes` does not start with a whole batch, which our own encoding always does.
+    #[inline]
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        let header =
+            BatchHeader::read(bytes).expect("a batch was encoded or validated before it is walked");
+        RecordWalk::with_header(bytes, &header)
+    }
+
+    /// The same, where the header has been read already.
+    #[inline]
+    pub(crate) fn with_header(bytes: &'a [u8], header: &BatchHeader) -> Self {
+        RecordWalk {
+            records: &bytes[HEADER_BYTES..header.batch_bytes],
+            at: 0,
+            left: header.count,
+            base_offset: header.base_offset,
+            base_timestamp: header.base_timestamp,
+            append_time: match header.attributes.timestamp_type() {
+                TimestampType::CreateTime => None,
+                TimestampType::LogAppendTime => Some(header.max_timestamp),
+            },
+        }
+    }
+
+    /// Skips the records below `offset`: a step each, keys and values are not looked at.
+    pub(crate) fn skip_to(&mut self, offset: Offset) {
+        while self.left > 0 {
+            let mut ahead = self.clone();
+            if ahead.step().is_none_or(|record| record.offset >= offset) {
+                return;
+            }
+            *self = ahead;
+        }
+    }
+
+    #[inline(always)]
+    fn step(&mut self) -> Option<RecordRef<'a>> {
+        let mut at = self.at;
+        let body = usize::try_from(varint::read_32(self.records, &mut at).ok()? >> 1).ok()?;
+        let end = at.checked_add(body)?;
+        let bytes = self.records.get(..end)?;
+        at += 1; // The attributes, which say nothing.
+        let timestamp_delta = varint::unzigzag(varint::read_64(bytes, &mut at).ok()?);
+        let offset_delta = varint::read_32(bytes, &mut at).ok()? >> 1;
+        let key = read_bytes(bytes, &mut at)?;
+        let value = read_bytes(bytes, &mut at)?;
+        let headers = RawHeaders { bytes: bytes.get(at..)? };
+        self.at = end;
+        let timestamp = match self.append_time {
+            Some(timestamp) => timestamp,
+            None => Timestamp::from_millis(
+                self.base_timestamp.as_millis().wrapping_add(timestamp_delta),
+            ),
+        };
+        let offset = self.base_offset.wrapping_add(offset_delta);
+        Some(RecordRef { offset, timestamp, key, value, headers })
+    }
+}
+
+impl<'a> Iterator for RecordWalk<'a> {
+    type Item = RecordRef<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<RecordRef<'a>> {
+        self.left = self.left.checked_sub(1)?;
+        match self.step() {
+            Some(record) => Some(record),
+            None => broken(self.at),
+        }
+    }
+
+    #[inline]
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left as usize, Some(self.left as usize))
+    }
+}
+
+impl ExactSizeIterator for RecordWalk<'_> {}
+
+#[cold]
+#[inline(never)]
+fn broken(at: usize) -> ! {
+    panic!(
+        "invariant: a batch was encoded or validated before it is walked, but its record at byte \
+         {} is malformed",
+        HEADER_BYTES + at
+    )
+}
+
+/// Reads a nullable run of bytes; the outer `None` is a length that leads out of `bytes`.
+#[inline(always)]
+#[expect(clippy::option_option, reason = "the outer one is for `?`, the inner one is null")]
+fn read_bytes<'a>(bytes: &'a [u8], at: &mut usize) -> Option<Option<&'a [u8]>> {
+    let raw = varint::read_32(bytes, at).ok()?;
+    if raw & 1 == 1 {
+        return (raw == 1).then_some(None);
+    }
+    let end = at.checked_add(usize::try_from(raw >> 1).ok()?)?;
+    let run = bytes.get(*at..end)?;
+    *at = end;
+    Some(Some(run))
+}
+
+/// The headers of a record, parsed when asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RawHeaders<'a> {
+    /// The count, then the headers.
+    bytes: &'a [u8],
+}
+
+impl<'a> RawHeaders<'a> {
+    /// How many headers there are.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.count(&mut 0)
+    }
+
+    /// Whether there are none.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The headers, in the order they were sent.
+    ///
+    /// # Panics
+    ///
+    /// While iterating, as [`RecordWalk`] does.
+    #[inline]
+    pub(crate) fn iter(&self) -> HeaderWalk<'a> {
+        let mut at = 0;
+        let left = self.count(&mut at);
+        HeaderWalk { bytes: self.bytes, at, left }
+    }
+
+    #[inline]
+    fn count(&self, at: &mut usize) -> usize {
+        let raw = varint::read_32(self.bytes, at).expect("the count of a walked record's headers");
+        (raw >> 1) as usize
+    }
+}
+
+/// The headers of one record.
+#[derive(Clone, Debug)]
+pub(crate) struct HeaderWalk<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    left: usize,
+}
+
+impl<'a> HeaderWalk<'a> {
+    fn step(&mut self) -> Option<Header<'a>> {
+        let name = std::str::from_utf8(read_bytes(self.bytes, &mut self.at)??).ok()?;
+        let value = read_bytes(self.bytes, &mut self.at)?;
+        Some(Header { name, value })
+    }
+}
+
+impl<'a> Iterator for HeaderWalk<'a> {
+    type Item = Header<'a>;
+
+    fn next(&mut self) -> Option<Header<'a>> {
+        self.left = self.left.checked_sub(1)?;
+        Some(self.step().expect("a batch was encoded or validated before its headers are walked"))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for HeaderWalk<'_> {}

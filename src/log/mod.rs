@@ -1,0 +1,3 @@
+//! One partition's bytes.
+
+pub(crate) mod batch;
