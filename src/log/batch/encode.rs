@@ -14,7 +14,6 @@
 //!    negative, as Kafka's producer does it.
 
 use super::header::{Attributes, BatchHeader, HEADER_BYTES};
-use super::sink::Sink;
 use super::varint::{self, Packed};
 use crate::ids::{Offset, Timestamp};
 use crate::record::{Header, Record, TimestampType};
@@ -89,17 +88,18 @@ impl Encoded {
     }
 }
 
-/// Encodes one whole batch and returns what it became.
+/// Encodes one whole batch to the start of `to` and returns what it became.
 ///
-/// The caller has checked that the sink has room for [`HEADER_BYTES`] and [`record_bytes_max`] of
-/// each record, that this is at most `i32::MAX`, and that no timestamp is negative.
+/// `to` has room for [`HEADER_BYTES`] and [`record_bytes_max`] of each record, which is what the
+/// fast path wants; a batch that just fits is encoded all the same. The caller has checked that
+/// the batch is at most `i32::MAX` bytes long and that no timestamp is negative.
 ///
 /// # Panics
 ///
-/// If there are not exactly `count` records, there is none, or the sink is too small.
+/// If there are not exactly `count` records, there is none, or `to` is too small.
 #[inline]
-pub(crate) fn encode_batch<'r, 'a: 'r, S: Sink>(
-    sink: &mut S,
+pub(crate) fn encode_batch<'r, 'a: 'r>(
+    to: &mut [u8],
     base_offset: Offset,
     stamps: Stamps,
     records: impl IntoIterator<Item = &'r Record<'a>>,
@@ -107,49 +107,27 @@ pub(crate) fn encode_batch<'r, 'a: 'r, S: Sink>(
 ) -> Encoded {
     let mut records = records.into_iter();
     let first = records.next().expect("a batch holds at least one record");
-    if count == 1 {
-        assert!(records.next().is_none(), "the caller has counted the records");
-        return encode_one(sink, base_offset, stamps, first);
-    }
-    let start = sink.written();
-    sink.put(&[0; HEADER_BYTES]);
     let base_timestamp = stamps.of(first);
-    put_record(sink, first, 0, 0);
     let mut max_timestamp = base_timestamp;
+    let mut at = HEADER_BYTES + put_record(&mut to[HEADER_BYTES..], first, 0, 0);
     let mut index = 1;
     for record in records {
         let timestamp = stamps.of(record);
         max_timestamp = max_timestamp.max(timestamp);
-        put_record(sink, record, index, timestamp_delta(timestamp, base_timestamp));
+        let delta = timestamp_delta(timestamp, base_timestamp);
+        at += put_record(&mut to[at..], record, index, delta);
         index += 1;
     }
     assert!(index == count, "the caller has counted the records");
-    let bytes = sink.written() - start;
-    let encoded = Encoded { bytes, count, base_timestamp, max_timestamp };
-    sink.patch(start, &encoded.header(base_offset, stamps.timestamp_type).to_bytes());
+    let encoded = Encoded { bytes: at, count, base_timestamp, max_timestamp };
+    put_header(to, &encoded, base_offset, stamps.timestamp_type);
     encoded
 }
 
-/// Encodes a batch of one record: as [`encode_batch`], but the header is written once, in order.
-///
-/// # Panics
-///
-/// If the sink is too small.
 #[inline]
-pub(crate) fn encode_one<S: Sink>(
-    sink: &mut S,
-    base_offset: Offset,
-    stamps: Stamps,
-    record: &Record<'_>,
-) -> Encoded {
-    let timestamp = stamps.of(record);
-    let shape = Shape::of(record, 0, 0);
-    let bytes = HEADER_BYTES + shape.bytes();
-    let encoded = Encoded { bytes, count: 1, base_timestamp: timestamp, max_timestamp: timestamp };
-    let header = encoded.header(base_offset, stamps.timestamp_type).to_bytes();
-    sink.put_prefix(&header, HEADER_BYTES);
-    shape.put(sink, record);
-    encoded
+fn put_header(to: &mut [u8], encoded: &Encoded, base_offset: Offset, of: TimestampType) {
+    let header = to.first_chunk_mut().expect("records were written behind the header");
+    *header = encoded.header(base_offset, of).to_bytes();
 }
 
 #[inline]
@@ -157,112 +135,112 @@ fn timestamp_delta(timestamp: Timestamp, base: Timestamp) -> i64 {
     timestamp.as_millis().wrapping_sub(base.as_millis())
 }
 
-#[inline]
-fn put_record<S: Sink>(sink: &mut S, record: &Record<'_>, offset_delta: u32, timestamp_delta: i64) {
-    Shape::of(record, offset_delta, timestamp_delta).put(sink, record);
-}
-
-/// The numbers of a record, raw, and the length of its body.
-#[derive(Clone, Copy)]
-struct Shape {
-    /// What follows the length field.
-    body: usize,
-    timestamp_delta: u64,
-    offset_delta: u64,
-    key_len: u64,
-    value_len: u64,
-}
-
-impl Shape {
-    #[inline]
-    fn of(record: &Record<'_>, offset_delta: u32, timestamp_delta: i64) -> Shape {
-        let timestamp_delta = varint::zigzag(timestamp_delta);
-        let offset_delta = u64::from(offset_delta) << 1;
-        let key_len = record.key.map_or(NULL, |key| varint::zigzag_len(key.len()));
-        let value_len = record.value.map_or(NULL, |value| varint::zigzag_len(value.len()));
-        let payload = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
-        let body = 1
-            + varint::len(timestamp_delta)
-            + varint::len(offset_delta)
-            + varint::len(key_len)
-            + varint::len(value_len)
-            + payload
-            + if record.headers.is_empty() { 1 } else { headers_bytes(record.headers) };
-        Shape { body, timestamp_delta, offset_delta, key_len, value_len }
-    }
-
-    #[inline]
-    fn bytes(&self) -> usize {
-        varint::len(varint::zigzag_len(self.body)) + self.body
-    }
-
-    #[inline]
-    fn put<S: Sink>(self, sink: &mut S, record: &Record<'_>) {
-        let length = varint::zigzag_len(self.body);
-        // The body is longer than key and value, so their lengths are short too.
-        let is_short = length < varint::THREE_BYTES_END
-            && (self.timestamp_delta | self.offset_delta) < varint::TWO_BYTES_END;
-        if is_short {
-            self.put_short(sink, record, Packed::new(length));
-        } else {
-            self.put_long(sink, record);
-        }
-        if record.headers.is_empty() {
-            sink.put_prefix(&[0], 1);
-        } else {
-            put_headers(sink, record.headers);
-        }
-    }
-
-    #[inline]
-    fn put_short<S: Sink>(&self, sink: &mut S, record: &Record<'_>, length: Packed) {
-        let timestamp_delta = Packed::new(self.timestamp_delta);
-        let offset_delta = Packed::new(self.offset_delta);
-        let timestamp_at = length.len + 1;
-        let offset_at = timestamp_at + timestamp_delta.len;
-        let word = length.bits
-            | timestamp_delta.bits << (8 * timestamp_at)
-            | offset_delta.bits << (8 * offset_at);
-        sink.put_prefix(&word.to_le_bytes(), offset_at + offset_delta.len);
-        let value_len = Packed::new(self.value_len);
-        if let Some(key) = record.key {
-            let key_len = Packed::new(self.key_len);
-            sink.put_prefix(&key_len.bits.to_le_bytes(), key_len.len);
-            sink.put(key);
-            sink.put_prefix(&value_len.bits.to_le_bytes(), value_len.len);
-        } else {
-            let word = NULL | value_len.bits << 8;
-            sink.put_prefix(&word.to_le_bytes(), 1 + value_len.len);
-        }
-        sink.put(record.value.unwrap_or_default());
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn put_long<S: Sink>(&self, sink: &mut S, record: &Record<'_>) {
-        put_varint(sink, varint::zigzag_len(self.body));
-        sink.put(&[0]);
-        put_varint(sink, self.timestamp_delta);
-        put_varint(sink, self.offset_delta);
-        put_varint(sink, self.key_len);
-        sink.put(record.key.unwrap_or_default());
-        put_varint(sink, self.value_len);
-        sink.put(record.value.unwrap_or_default());
-    }
-}
-
 /// The raw form of -1, the length of what is null.
 const NULL: u64 = varint::zigzag(-1);
 
+/// What the fast path of [`put_record`] scribbles at most behind key and value.
+const SLACK: usize = 32;
+
+/// Encodes a record to the start of `to` and returns what it takes.
 #[inline]
-fn put_varint<S: Sink>(sink: &mut S, raw: u64) {
-    if raw < varint::THREE_BYTES_END {
-        let packed = Packed::new(raw);
-        sink.put_prefix(&packed.bits.to_le_bytes(), packed.len);
+fn put_record(to: &mut [u8], record: &Record<'_>, index: u32, timestamp_delta: i64) -> usize {
+    let timestamp_delta = varint::zigzag(timestamp_delta);
+    let offset_delta = u64::from(index) << 1;
+    let payload = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
+    let is_short = (timestamp_delta | offset_delta) < varint::TWO_BYTES_END
+        && payload < SHORT_PAYLOAD_END
+        && record.headers.is_empty()
+        && to.len() >= payload + SLACK;
+    if is_short {
+        put_short(to, record, offset_delta, timestamp_delta)
     } else {
-        let (bytes, len) = varint::encode(raw);
-        sink.put_prefix(&bytes, len);
+        put_long(to, record, offset_delta, timestamp_delta)
     }
+}
+
+/// Below this, a record without headers has no number of more than two bytes.
+const SHORT_PAYLOAD_END: usize = (varint::TWO_BYTES_END / 2) as usize - 16;
+
+#[inline(always)]
+fn put_short(to: &mut [u8], record: &Record<'_>, offset_delta: u64, timestamp_delta: u64) -> usize {
+    let timestamp_delta = Packed::new(timestamp_delta);
+    let offset_delta = Packed::new(offset_delta);
+    let value = record.value.unwrap_or_default();
+    let value_len = Packed::new(record.value.map_or(NULL, |value| varint::zigzag_len(value.len())));
+    let deltas = timestamp_delta.bits | offset_delta.bits << (8 * timestamp_delta.len);
+    let deltas_len = timestamp_delta.len + offset_delta.len;
+    let fixed = 1 + deltas_len + value_len.len + 1;
+    let mut at;
+    let length;
+    if let Some(key) = record.key {
+        let key_len = Packed::new(varint::zigzag_len(key.len()));
+        let body = fixed + key_len.len + key.len() + value.len();
+        length = Packed::new(varint::zigzag_len(body));
+        let prefix = length.bits | deltas << (8 * (length.len + 1));
+        at = length.len + 1 + deltas_len;
+        store(to, 0, prefix);
+        store(to, at, key_len.bits);
+        at += key_len.len;
+        copy(to, at, key);
+        at += key.len();
+        store(to, at, value_len.bits);
+    } else {
+        let body = fixed + 1 + value.len();
+        length = Packed::new(varint::zigzag_len(body));
+        let prefix = length.bits | deltas << (8 * (length.len + 1));
+        at = length.len + 1 + deltas_len;
+        store(to, 0, prefix);
+        store(to, at, NULL | value_len.bits << 8);
+        at += 1;
+    }
+    at += value_len.len;
+    to[at..][..value.len()].copy_from_slice(value);
+    at += value.len();
+    to[at] = 0;
+    at + 1
+}
+
+#[inline(always)]
+fn store(to: &mut [u8], at: usize, word: u64) {
+    to[at..][..8].copy_from_slice(&word.to_le_bytes());
+}
+
+#[inline(always)]
+fn copy(to: &mut [u8], at: usize, bytes: &[u8]) {
+    to[at..][..bytes.len()].copy_from_slice(bytes);
+}
+
+#[inline(never)]
+fn put_long(to: &mut [u8], record: &Record<'_>, offset_delta: u64, timestamp_delta: u64) -> usize {
+    let key_len = record.key.map_or(NULL, |key| varint::zigzag_len(key.len()));
+    let value_len = record.value.map_or(NULL, |value| varint::zigzag_len(value.len()));
+    let key = record.key.unwrap_or_default();
+    let value = record.value.unwrap_or_default();
+    let body = 1
+        + varint::len(timestamp_delta)
+        + varint::len(offset_delta)
+        + varint::len(key_len)
+        + key.len()
+        + varint::len(value_len)
+        + value.len()
+        + headers_bytes(record.headers);
+    let mut out = Out { to, at: 0 };
+    out.varint(varint::zigzag_len(body));
+    out.bytes(&[0]);
+    out.varint(timestamp_delta);
+    out.varint(offset_delta);
+    out.varint(key_len);
+    out.bytes(key);
+    out.varint(value_len);
+    out.bytes(value);
+    out.varint(varint::zigzag_len(record.headers.len()));
+    for header in record.headers {
+        out.varint(varint::zigzag_len(header.name.len()));
+        out.bytes(header.name.as_bytes());
+        out.varint(header.value.map_or(NULL, |value| varint::zigzag_len(value.len())));
+        out.bytes(header.value.unwrap_or_default());
+    }
+    out.at
 }
 
 fn headers_bytes(headers: &[Header<'_>]) -> usize {
@@ -275,13 +253,32 @@ fn headers_bytes(headers: &[Header<'_>]) -> usize {
     })
 }
 
-fn put_headers<S: Sink>(sink: &mut S, headers: &[Header<'_>]) {
-    put_varint(sink, varint::zigzag_len(headers.len()));
-    for header in headers {
-        put_varint(sink, varint::zigzag_len(header.name.len()));
-        sink.put(header.name.as_bytes());
-        put_varint(sink, header.value.map_or(NULL, |value| varint::zigzag_len(value.len())));
-        sink.put(header.value.unwrap_or_default());
+/// Bytes being filled from their start.
+struct Out<'a> {
+    to: &'a mut [u8],
+    at: usize,
+}
+
+impl Out<'_> {
+    #[inline]
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.to[self.at..][..bytes.len()].copy_from_slice(bytes);
+        self.at += bytes.len();
+    }
+
+    #[inline]
+    fn varint(&mut self, raw: u64) {
+        match self.to[self.at..].first_chunk_mut::<8>() {
+            Some(chunk) if raw < varint::TWO_BYTES_END => {
+                let packed = Packed::new(raw);
+                *chunk = packed.bits.to_le_bytes();
+                self.at += packed.len;
+            }
+            _ => {
+                let (bytes, len) = varint::encode(raw);
+                self.bytes(&bytes[..len]);
+            }
+        }
     }
 }
 
@@ -292,7 +289,9 @@ fn put_headers<S: Sink>(sink: &mut S, headers: &[Header<'_>]) {
 /// [`set_log_append_time`](super::set_log_append_time) make it the log's.
 #[derive(Debug, Default)]
 pub(crate) struct BatchBuilder {
+    /// Zeros, or leftovers, behind `end`.
     bytes: Vec<u8>,
+    end: usize,
     count: u32,
     base_timestamp: Timestamp,
     max_timestamp: Timestamp,
@@ -300,28 +299,35 @@ pub(crate) struct BatchBuilder {
 
 impl BatchBuilder {
     /// A builder that fills `buffer` from its start; what it holds is lost, its allocation is used.
-    pub(crate) fn with_buffer(mut buffer: Vec<u8>) -> Self {
-        buffer.clear();
-        BatchBuilder { bytes: buffer, ..BatchBuilder::default() }
+    pub(crate) fn with_buffer(buffer: Vec<u8>) -> Self {
+        BatchBuilder { bytes: buffer, end: HEADER_BYTES, ..BatchBuilder::default() }
     }
 
     /// Adds a record with this timestamp; its own is not looked at.
     #[inline]
     pub(crate) fn push(&mut self, record: &Record<'_>, timestamp: Timestamp) {
         if self.count == 0 {
-            self.bytes.resize(HEADER_BYTES, 0);
             self.base_timestamp = timestamp;
             self.max_timestamp = timestamp;
         }
         self.max_timestamp = self.max_timestamp.max(timestamp);
         let delta = timestamp_delta(timestamp, self.base_timestamp);
-        put_record(&mut self.bytes, record, self.count, delta);
+        let needed = self.end + record_bytes_max(record);
+        if self.bytes.len() < needed {
+            self.grow(needed);
+        }
+        self.end += put_record(&mut self.bytes[self.end..], record, self.count, delta);
         self.count += 1;
+    }
+
+    #[cold]
+    fn grow(&mut self, needed: usize) {
+        self.bytes.resize(needed.max(2 * self.bytes.len()), 0);
     }
 
     /// What the batch takes so far, header included.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes.len().max(HEADER_BYTES)
+        self.end
     }
 
     /// How many records it has so far.
@@ -337,12 +343,12 @@ impl BatchBuilder {
     pub(crate) fn finish(mut self) -> EncodedBatch {
         assert!(self.count > 0, "a batch holds at least one record");
         let encoded = Encoded {
-            bytes: self.bytes.len(),
+            bytes: self.end,
             count: self.count,
             base_timestamp: self.base_timestamp,
             max_timestamp: self.max_timestamp,
         };
-        self.bytes.patch(0, &encoded.header(0, TimestampType::CreateTime).to_bytes());
+        put_header(&mut self.bytes, &encoded, 0, TimestampType::CreateTime);
         EncodedBatch { bytes: self.bytes, encoded }
     }
 }

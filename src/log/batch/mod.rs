@@ -24,7 +24,7 @@
 //! | `header.rs` | The fixed part, read and written; what is patched later; peeks. |
 //! | `walk.rs` | A batch to records, without a copy. |
 //! | `validate.rs` | Bytes from elsewhere: everything checked once, so that the walk need not. |
-//! | `sink.rs` `varint.rs` `crc.rs` | Where bytes go; small numbers; the checksum. |
+//! | `varint.rs` `crc.rs` | Small numbers; the checksum. |
 //!
 //! 1. What [`encode_batch`] writes, [`validate`] accepts once it is sealed; what `validate` accepts,
 //!    [`RecordWalk`] walks to the end.
@@ -35,17 +35,15 @@
 mod crc;
 mod encode;
 mod header;
-mod sink;
 mod varint;
 mod walk;
 
 pub(crate) use crc::{crc, seal};
 pub(crate) use encode::{
-    BatchBuilder, Encoded, EncodedBatch, Stamps, encode_batch, encode_one, record_bytes_max,
+    BatchBuilder, Encoded, EncodedBatch, Stamps, encode_batch, record_bytes_max,
 };
 pub(crate) use header::{
     Attributes, BatchHeader, HEADER_BYTES, base_offset, batch_bytes, last_offset, max_timestamp,
     set_base_offset, set_log_append_time,
 };
-pub(crate) use sink::{Sink, SliceSink};
 pub(crate) use walk::{RawHeaders, RecordRef, RecordWalk};

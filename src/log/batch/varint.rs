@@ -17,11 +17,8 @@ pub(super) const BYTES_MAX_32: usize = 5;
 /// The longest form of a 64-bit number.
 pub(super) const BYTES_MAX_64: usize = 10;
 
-/// Raw numbers below this take at most two bytes.
+/// Raw numbers below this take at most two bytes, which is what [`Packed::new`] takes.
 pub(super) const TWO_BYTES_END: u64 = 1 << 14;
-
-/// Raw numbers below this take at most three bytes, which is what [`Packed::new`] takes.
-pub(super) const THREE_BYTES_END: u64 = 1 << 21;
 
 /// Maps a signed number to an unsigned one that is small if it is near zero.
 #[inline]
@@ -49,24 +46,25 @@ pub(super) const fn len(raw: u64) -> usize {
     ((bits * 9 + 64) >> 6) as usize
 }
 
-/// A number of up to three bytes, encoded in a register.
+/// A number of up to two bytes, encoded in a register.
 #[derive(Clone, Copy)]
 pub(super) struct Packed {
     /// The bytes, the first one lowest.
     pub bits: u64,
-    /// How many bytes there are: 1 to 3.
+    /// How many bytes there are: 1 or 2.
     pub len: usize,
 }
 
 impl Packed {
-    /// Encodes a raw number below [`THREE_BYTES_END`], without a branch.
-    #[inline]
+    /// Encodes a raw number below [`TWO_BYTES_END`].
+    #[inline(always)]
     pub(super) const fn new(raw: u64) -> Packed {
-        debug_assert!(raw < THREE_BYTES_END);
-        let second = (raw >= 1 << 7) as u64;
-        let third = (raw >= TWO_BYTES_END) as u64;
-        let digits = (raw & 0x7f) | ((raw << 1) & 0x7f00) | ((raw << 2) & 0x7f_0000);
-        Packed { bits: digits | (second << 7) | (third << 15), len: (1 + second + third) as usize }
+        debug_assert!(raw < TWO_BYTES_END);
+        if raw < 0x80 {
+            Packed { bits: raw, len: 1 }
+        } else {
+            Packed { bits: raw & 0x7f | 0x80 | (raw & !0x7f) << 1, len: 2 }
+        }
     }
 }
 
@@ -184,7 +182,7 @@ mod tests {
             let mut at = 0;
             assert_eq!(read_64(&bytes, &mut at), Ok(raw));
             assert_eq!((at, unzigzag(raw)), (count, value));
-            if raw < THREE_BYTES_END {
+            if raw < TWO_BYTES_END {
                 let packed = Packed::new(raw);
                 assert_eq!(packed.bits.to_le_bytes()[..packed.len], bytes[..count], "{value}");
             }
