@@ -5,8 +5,14 @@ mod error;
 mod ids;
 mod log;
 mod record;
+mod sync;
+mod topic;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{AppendError, BatchError, Error, FlushError, ReadError, SendError, TopicError};
 pub use ids::{GroupId, MemberId, Offset, PartitionId, Timestamp, TopicName, TopicPartition};
 pub use record::{Header, OwnedHeader, OwnedRecord, Record, RecordMetadata, TimestampType};
+pub use topic::{
+    ConsumerRecord, Durability, Headers, Partition, PartitionRecords, PartitionRecordsIter,
+    PartitionStats, Reader, Records, RecordsIter, Topic, TopicConfig, TopicStats,
+};

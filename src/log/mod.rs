@@ -1,3 +1,140 @@
-//! One partition's bytes.
+//! One partition's bytes: appended by one, read by many, dropped from the front.
+//!
+//! The log knows no threads, no clock and no topic. It comes in two halves that its owner, the
+//! partition, keeps under two locks: [`Appender`] (who adds, one at a time) and [`Tail`] (where
+//! readers look offsets up). Between the two stand the chunks, which publish through one atomic word
+//! and need no lock at all.
+//!
+//! ```text
+//!   Appender ── reserve ──► new chunk? ──► Tail::push      (rare: once per chunk)
+//!      └────── append ───► chunk ─ publish ─► readers       (every batch)
+//! ```
+//!
+//! Invariants, for all of `log/`:
+//! 1. Offsets rise by one per record and are never reused.
+//! 2. A batch never straddles chunks, and is visible whole or not at all.
+//! 3. A reader sees a prefix: a chunk is in the tail before its first record is published, and
+//!    before its predecessor is sealed.
+//! 4. A refused batch changes nothing.
 
 pub(crate) mod batch;
+pub(crate) mod chunk;
+pub(crate) mod pool;
+mod sparse;
+pub(crate) mod tail;
+mod view;
+
+pub(crate) use chunk::{Chunk, ChunkSlice};
+pub(crate) use pool::Pool;
+pub(crate) use tail::{Retention, Tail};
+
+use crate::ids::Offset;
+use crate::record::Record;
+use crate::sync::Arc;
+use batch::{Encoded, EncodedBatch, Stamps};
+use chunk::ChunkWriter;
+
+/// The size of a partition's first chunk: what a partition with a single record costs.
+pub(crate) const FIRST_CHUNK_BYTES: usize = 64 << 10;
+
+/// The size that chunks double up to: two huge pages, so that rolls are rare, retention is smooth,
+/// and an index look-up stays in the cache.
+pub(crate) const CHUNK_BYTES: usize = 4 << 20;
+
+/// The appending half of a log.
+#[derive(Debug)]
+pub(crate) struct Appender {
+    writer: Option<ChunkWriter>,
+    next_offset: Offset,
+    next_chunk_bytes: usize,
+    pool: Arc<Pool>,
+    appends: u64,
+    bytes: u64,
+}
+
+/// What has been appended over the life of a log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Appended {
+    pub(crate) batches: u64,
+    pub(crate) records: u64,
+    pub(crate) bytes: u64,
+}
+
+impl Appender {
+    /// An empty log that starts at offset 0. Allocates nothing.
+    pub(crate) fn new(pool: Arc<Pool>) -> Appender {
+        let next_chunk_bytes = FIRST_CHUNK_BYTES.min(pool.chunk_bytes());
+        Appender { writer: None, next_offset: 0, next_chunk_bytes, pool, appends: 0, bytes: 0 }
+    }
+
+    /// The offset that the next record gets.
+    pub(crate) fn end_offset(&self) -> Offset {
+        self.next_offset
+    }
+
+    pub(crate) fn appended(&self) -> Appended {
+        Appended { batches: self.appends, records: self.next_offset, bytes: self.bytes }
+    }
+
+    /// Whether a batch of `bytes` fits without another chunk.
+    #[inline]
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        self.writer.as_ref().is_some_and(|writer| bytes <= writer.room())
+    }
+
+    /// Makes a chunk that has room for a batch of `bytes`. The caller puts it into the tail, then
+    /// calls [`switch`](Self::switch).
+    pub(crate) fn next_chunk(&mut self, bytes: usize) -> ChunkWriter {
+        let chunk_bytes = self.next_chunk_bytes.max(bytes);
+        self.next_chunk_bytes = (self.next_chunk_bytes * 2).min(self.pool.chunk_bytes());
+        ChunkWriter::new(self.next_offset, chunk_bytes, &self.pool)
+    }
+
+    /// Goes on in `next`, which is in the tail, and seals the chunk before it.
+    pub(crate) fn switch(&mut self, next: ChunkWriter) {
+        if let Some(full) = self.writer.replace(next) {
+            full.seal();
+        }
+    }
+
+    /// Appends one batch and makes it visible; returns the offset of its first record. The caller
+    /// has made room for it.
+    #[inline]
+    pub(crate) fn append<'r, 'a: 'r>(
+        &mut self,
+        records: impl Iterator<Item = &'r Record<'a>>,
+        count: u32,
+        stamps: Stamps,
+    ) -> Offset {
+        let base_offset = self.next_offset;
+        let encoded = self
+            .writer
+            .as_mut()
+            .expect(HAS_ROOM)
+            .append(|spare| batch::encode_batch(spare, base_offset, stamps, records, count));
+        self.account(&encoded);
+        base_offset
+    }
+
+    /// Appends a batch that was encoded before, and gives it its base offset.
+    pub(crate) fn append_encoded(&mut self, batch: &EncodedBatch) -> Offset {
+        let base_offset = self.next_offset;
+        self.writer.as_mut().expect(HAS_ROOM).append(|spare| {
+            let bytes = &batch.bytes[..batch.encoded.bytes];
+            spare[..bytes.len()].copy_from_slice(bytes);
+            batch::set_base_offset(spare, base_offset);
+            batch.encoded
+        });
+        self.account(&batch.encoded);
+        base_offset
+    }
+
+    #[inline]
+    fn account(&mut self, encoded: &Encoded) {
+        self.next_offset += Offset::from(encoded.count);
+        self.appends += 1;
+        self.bytes += encoded.bytes as u64;
+    }
+}
+
+const HAS_ROOM: &str = "the caller has made room";

@@ -46,4 +46,4 @@ pub(crate) use header::{
     Attributes, BatchHeader, HEADER_BYTES, base_offset, batch_bytes, last_offset, max_timestamp,
     set_base_offset, set_log_append_time,
 };
-pub(crate) use walk::{RawHeaders, RecordRef, RecordWalk};
+pub(crate) use walk::{HeaderWalk, RawHeaders, RecordRef, RecordWalk};

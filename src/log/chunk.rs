@@ -1,0 +1,371 @@
+//! The append buffer: one writer copies batches in, any number of readers borrow them.
+//!
+//! A chunk is a fixed piece of memory that is only ever appended to. The writer copies a whole batch
+//! behind the published length and then publishes the new length with one `Release` store; a reader
+//! takes one `Acquire` load and may borrow every byte below it for as long as it holds the chunk.
+//! Nothing below the published length ever changes, so no lock is needed and nothing is copied out.
+//!
+//! ```text
+//!            0                                    published.bytes        capacity
+//!            ├────────┬────────┬──────────────────┼──────────────┬──────────┤
+//!  memory    │ batch  │ batch  │ batch            │ being copied │ unused   │
+//!            └────────┴────────┴──────────────────┴──────────────┴──────────┘
+//!             readers borrow: immutable            writer only
+//!
+//!  published  │ sealed: 1 bit │ records: 31 bits │ bytes: 32 bits │   one atomic word
+//! ```
+//!
+//! This is the only file with `unsafe`. Invariants that its blocks rest on:
+//! 1. `memory` is `capacity` bytes, initialised from the start, allocated once, freed once, and moved
+//!    between owners as a whole.
+//! 2. A chunk has at most one [`ChunkWriter`], which is not `Clone`; it alone writes, and only at or
+//!    above the published length.
+//! 3. Every byte below the published length was written before that length was published.
+//! 4. A [`ChunkSlice`] lies below a length that its maker read with `Acquire`, and keeps the chunk.
+//! 5. Memory returns to the pool when the last owner of the chunk is gone, not before.
+
+#![allow(unsafe_code, reason = "the one file that may; every block says why it is sound")]
+
+use super::batch::{Encoded, HEADER_BYTES};
+use super::pool::Pool;
+use super::sparse::SparseIndex;
+use crate::ids::Offset;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::planted::{Bug, planted};
+use crate::sync::{Arc, CachePadded};
+use std::alloc::Layout;
+use std::ptr::NonNull;
+
+/// From this size on memory is aligned to, and advised to consist of, huge pages: one page fault
+/// and one TLB entry for 2 MiB instead of 512. Fresh memory is the largest cost of an append.
+pub(crate) const HUGE_PAGE_BYTES: usize = 2 << 20;
+
+const PAGE_BYTES: usize = 4 << 10;
+
+/// The most a chunk can hold: its length is published in 32 bits.
+pub(crate) const CHUNK_BYTES_MAX: usize = u32::MAX as usize;
+
+/// A piece of memory. Fresh, it is zero, which the kernel sees to when a page is first touched.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    start: NonNull<u8>,
+    capacity: usize,
+    /// What was allocated: the same, or up to a huge page more in front of and behind it.
+    allocation: NonNull<u8>,
+    layout: Layout,
+    /// One cell a byte, through which loom watches who touches it when.
+    #[cfg(loom)]
+    watch: Vec<loom::cell::UnsafeCell<()>>,
+}
+
+// SAFETY: `Memory` owns its allocation (invariant 1); the pointer is to nothing thread-bound.
+unsafe impl Send for Memory {}
+// SAFETY: a shared `Memory` gives out only lengths and, inside this file, raw pointers, whose use
+// invariants 2 to 4 order.
+unsafe impl Sync for Memory {}
+
+impl Memory {
+    /// Allocates `capacity` bytes.
+    pub(crate) fn allocate(capacity: usize) -> Memory {
+        assert!((1..=CHUNK_BYTES_MAX).contains(&capacity), "a chunk of {capacity} bytes");
+        // Aligned by hand: allocators clear memory that they must align, page by page, but take
+        // large pieces without a wish for alignment from the system, where they are zero already.
+        let slack = if capacity >= HUGE_PAGE_BYTES { HUGE_PAGE_BYTES } else { 0 };
+        let layout = Layout::from_size_align(capacity + slack, 16).expect("4 GiB can be laid out");
+        // SAFETY: `layout` has a size, asserted above.
+        let allocation = unsafe { std::alloc::alloc_zeroed(layout) };
+        let Some(allocation) = NonNull::new(allocation) else {
+            std::alloc::handle_alloc_error(layout)
+        };
+        let skipped = if slack == 0 { 0 } else { allocation.align_offset(HUGE_PAGE_BYTES) };
+        assert!(skipped <= slack, "a huge page boundary lies within the slack");
+        // SAFETY: at most `slack` bytes into an allocation of `capacity + slack`.
+        let start = unsafe { allocation.add(skipped) };
+        let memory = Memory {
+            start,
+            capacity,
+            allocation,
+            layout,
+            #[cfg(loom)]
+            watch: (0..capacity).map(|_| loom::cell::UnsafeCell::new(())).collect(),
+        };
+        memory.advise_huge_pages();
+        memory
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    #[cfg(all(target_os = "linux", not(loom)))]
+    fn advise_huge_pages(&self) {
+        // Whole huge pages only: the last, partial one may be shared with other allocations.
+        let bytes = self.capacity() / HUGE_PAGE_BYTES * HUGE_PAGE_BYTES;
+        if bytes > 0 {
+            // SAFETY: the range lies within our allocation, whose start is aligned to a huge page;
+            // this advice changes how it is backed, never what it holds.
+            let advised = unsafe {
+                rustix::mm::madvise(
+                    self.start.as_ptr().cast(),
+                    bytes,
+                    rustix::mm::Advice::LinuxHugepage,
+                )
+            };
+            // A kernel without huge pages refuses. Ordinary pages are slower and just as good.
+            drop(advised);
+        }
+    }
+
+    #[cfg(not(all(target_os = "linux", not(loom))))]
+    fn advise_huge_pages(&self) {}
+
+    #[cfg(loom)]
+    fn touch(&self, start: usize, end: usize, is_write: bool) {
+        for cell in &self.watch[start..end] {
+            if is_write { cell.with_mut(|_| ()) } else { cell.with(|_| ()) }
+        }
+    }
+
+    #[cfg(not(loom))]
+    #[inline(always)]
+    fn touch(&self, _start: usize, _end: usize, _is_write: bool) {}
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // SAFETY: allocated with this layout and not freed before (invariant 1).
+        unsafe { std::alloc::dealloc(self.allocation.as_ptr(), self.layout) }
+    }
+}
+
+/// How much of a chunk readers may see.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Published {
+    /// The length of the readable bytes: whole batches.
+    pub(crate) bytes: u32,
+    /// How many records they hold.
+    pub(crate) records: u32,
+    /// Whether this is final: the next record is in the next chunk.
+    pub(crate) is_sealed: bool,
+}
+
+const SEALED: u64 = 1 << 63;
+
+impl Published {
+    fn pack(self) -> u64 {
+        debug_assert!(self.records < 1 << 31);
+        let sealed = if self.is_sealed { SEALED } else { 0 };
+        sealed | u64::from(self.records) << 32 | u64::from(self.bytes)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "takes the word apart into its fields")]
+    fn unpack(word: u64) -> Self {
+        Published {
+            bytes: word as u32,
+            records: ((word & !SEALED) >> 32) as u32,
+            is_sealed: word & SEALED != 0,
+        }
+    }
+}
+
+/// A stretch of the log in memory; see the file's introduction.
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    /// On a line of its own: the writer stores to it with every append, waiting readers load it.
+    published: CachePadded<AtomicU64>,
+    /// `None` only while being dropped.
+    memory: Option<Memory>,
+    base_offset: Offset,
+    /// Records below this offset were deleted by request. Relaxed: deletion is not ordered with
+    /// reads that run at the same time.
+    floor: AtomicU64,
+    index: SparseIndex,
+    pool: Arc<Pool>,
+}
+
+impl Chunk {
+    /// The offset of the first record.
+    pub(crate) fn base_offset(&self) -> Offset {
+        self.base_offset
+    }
+
+    /// What readers may see now. Everything that the writer did before it published this is
+    /// visible to the caller afterwards.
+    #[inline]
+    pub(crate) fn published(&self) -> Published {
+        // Acquire pairs with the Release in `ChunkWriter::publish`.
+        Published::unpack(self.published.load(Ordering::Acquire))
+    }
+
+    /// The offset behind the last record that readers may see.
+    pub(crate) fn end_offset(&self) -> Offset {
+        self.base_offset + Offset::from(self.published().records)
+    }
+
+    /// Where in the chunk which offsets and times are.
+    pub(crate) fn index(&self) -> &SparseIndex {
+        &self.index
+    }
+
+    /// The bytes of memory that the chunk occupies.
+    pub(crate) fn capacity(&self) -> usize {
+        self.memory().capacity()
+    }
+
+    /// The offset below which records were deleted by request.
+    #[inline]
+    pub(crate) fn floor(&self) -> Offset {
+        self.floor.load(Ordering::Relaxed)
+    }
+
+    /// Declares the records below `offset` deleted.
+    pub(crate) fn raise_floor(&self, offset: Offset) {
+        self.floor.fetch_max(offset, Ordering::Relaxed);
+    }
+
+    /// Borrows the bytes below `published`.
+    #[inline]
+    pub(crate) fn bytes(&self, published: Published) -> &[u8] {
+        let seen = self.published().bytes;
+        assert!(published.bytes <= seen, "{published:?} is not of this chunk: {seen} bytes");
+        self.borrow(0, published.bytes)
+    }
+
+    /// Takes hold of the bytes `start..end`.
+    #[inline]
+    pub(crate) fn slice(self: &Arc<Self>, start: u32, end: u32) -> ChunkSlice {
+        let seen = self.published().bytes;
+        assert!(start <= end && end <= seen, "{start}..{end} of {seen} published bytes");
+        ChunkSlice { chunk: Arc::clone(self), start, end }
+    }
+
+    /// Private: the caller has checked `start <= end` and `end` against a published length.
+    #[inline]
+    fn borrow(&self, start: u32, end: u32) -> &[u8] {
+        let (start, end) = (start as usize, end as usize);
+        let memory = self.memory();
+        memory.touch(start, end, false);
+        // SAFETY: the range is initialised (3) and never written again (2) while the chunk lives,
+        // which the returned borrow of it ensures.
+        unsafe { std::slice::from_raw_parts(memory.start.as_ptr().add(start), end - start) }
+    }
+
+    #[inline]
+    fn memory(&self) -> &Memory {
+        self.memory.as_ref().expect("memory leaves a chunk only when it is dropped")
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        if let Some(memory) = self.memory.take() {
+            self.pool.give_back(memory);
+        }
+    }
+}
+
+/// A range of published bytes, and a share in the chunk that holds them.
+#[derive(Clone, Debug)]
+pub(crate) struct ChunkSlice {
+    chunk: Arc<Chunk>,
+    start: u32,
+    end: u32,
+}
+
+impl AsRef<[u8]> for ChunkSlice {
+    #[inline]
+    fn as_ref(&self) -> &[u8] {
+        // Published when the slice was made (4), and published bytes stay so.
+        self.chunk.borrow(self.start, self.end)
+    }
+}
+
+impl ChunkSlice {
+    /// The number of bytes.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        (self.end - self.start) as usize
+    }
+}
+
+/// The right to append to a chunk.
+#[derive(Debug)]
+pub(crate) struct ChunkWriter {
+    chunk: Arc<Chunk>,
+    state: Published,
+}
+
+impl ChunkWriter {
+    /// Starts a chunk at `base_offset` in memory from the pool, which has room for at least
+    /// `bytes`.
+    pub(crate) fn new(base_offset: Offset, bytes: usize, pool: &Arc<Pool>) -> ChunkWriter {
+        let memory = pool.take(bytes);
+        let chunk = Chunk {
+            published: CachePadded::new(AtomicU64::new(Published::default().pack())),
+            base_offset,
+            floor: AtomicU64::new(0),
+            index: SparseIndex::new(memory.capacity()),
+            memory: Some(memory),
+            pool: Arc::clone(pool),
+        };
+        ChunkWriter { chunk: Arc::new(chunk), state: Published::default() }
+    }
+
+    /// The chunk that is written to.
+    pub(crate) fn chunk(&self) -> &Arc<Chunk> {
+        &self.chunk
+    }
+
+    /// How many bytes are left.
+    #[inline]
+    pub(crate) fn room(&self) -> usize {
+        self.chunk.memory().capacity() - self.state.bytes as usize
+    }
+
+    /// Lends the unused end to `encode`, which writes one batch to its start, and publishes that.
+    ///
+    /// If `encode` panics, nothing was appended.
+    #[inline]
+    pub(crate) fn append(&mut self, encode: impl FnOnce(&mut [u8]) -> Encoded) -> Encoded {
+        let start = self.state.bytes;
+        let encoded = encode(self.spare());
+        assert!((HEADER_BYTES..=self.room()).contains(&encoded.bytes), "a batch within its chunk");
+        self.state.bytes += u32::try_from(encoded.bytes).expect("a chunk is shorter than 4 GiB");
+        let max_timestamp = encoded.max_timestamp.as_millis();
+        self.chunk.index.note(start, self.state.bytes, self.state.records, max_timestamp);
+        self.state.records += encoded.count;
+        self.publish();
+        encoded
+    }
+
+    #[inline]
+    fn spare(&mut self) -> &mut [u8] {
+        let room = self.room();
+        let memory = self.chunk.memory();
+        let start = self.state.bytes as usize;
+        memory.touch(start, start + room, true);
+        // SAFETY: the range lies in the chunk's memory, which is initialised (1), and above the
+        // published length, where nobody but this writer looks (2, 4). The borrow of the one writer
+        // keeps it from lending the same bytes twice.
+        unsafe { std::slice::from_raw_parts_mut(memory.start.as_ptr().add(start), room) }
+    }
+
+    /// Says that no batch will follow.
+    pub(crate) fn seal(mut self) {
+        self.state.is_sealed = true;
+        self.publish();
+        if planted(Bug::EarlyRecycle) {
+            // The mistake: what the memory's next owner does, while readers may hold the chunk.
+            self.state = Published::default();
+            self.spare()[0] = 0;
+        }
+    }
+
+    #[inline]
+    fn publish(&self) {
+        // Release: all that was copied and indexed comes before the length that covers it.
+        let order =
+            if planted(Bug::RelaxedPublish) { Ordering::Relaxed } else { Ordering::Release };
+        self.chunk.published.store(self.state.pack(), order);
+    }
+}

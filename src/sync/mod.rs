@@ -1,0 +1,26 @@
+//! Locks, atomics and waiting, in one place.
+//!
+//! Everything that threads share goes through here, so that a model checker can stand in for the
+//! real thing: `--cfg loom` explores every interleaving and every allowed reordering of a small
+//! model, `--cfg shuttle` runs the real code under thousands of random schedules. The rest of the
+//! crate does not know which one it runs on.
+//!
+//! ```text
+//!            crate::sync::{Mutex, RwLock, Condvar, Queue, atomic, Arc}
+//!  normal    parking_lot, crossbeam, std          (real.rs)
+//!  model     loom::sync or shuttle::sync          (model.rs)
+//! ```
+
+mod mailbox;
+#[cfg(any(loom, shuttle))]
+mod model;
+pub(crate) mod planted;
+#[cfg(not(any(loom, shuttle)))]
+mod real;
+
+pub(crate) use crossbeam::utils::{Backoff, CachePadded};
+pub(crate) use mailbox::{Mailbox, Token};
+#[cfg(any(loom, shuttle))]
+pub(crate) use model::{Arc, Condvar, Mutex, MutexGuard, Queue, RwLock, atomic};
+#[cfg(not(any(loom, shuttle)))]
+pub(crate) use real::{Arc, Condvar, Mutex, MutexGuard, Queue, RwLock, atomic};

@@ -1,0 +1,236 @@
+//! A topic's settings, and the rule for its name.
+
+use crate::clock::{Clock, SystemClock};
+use crate::error::TopicError;
+use crate::ids::TopicName;
+use crate::log::{CHUNK_BYTES, FIRST_CHUNK_BYTES};
+use crate::record::TimestampType;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The most partitions a topic may have.
+pub(crate) const PARTITIONS_MAX: u32 = 100_000;
+
+/// The most that `max_batch_bytes` may be: Kafka's format counts a batch's bytes in an `i32`.
+const BATCH_BYTES_MAX: usize = 1 << 30;
+
+/// What a record must have survived before it is acknowledged and consumers see it.
+///
+/// ```
+/// use anabranch::{Durability, Topic, TopicConfig};
+///
+/// // A topic in memory can promise no more than that.
+/// let config = TopicConfig::new().durability(Durability::Synced);
+/// assert!(Topic::in_memory("orders", config).is_err());
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Durability {
+    /// Nothing: the record is in this process's memory.
+    #[default]
+    Memory,
+    /// The end of this process: the record is with the operating system.
+    Written,
+    /// The end of the operating system: the record is on the disk.
+    Synced,
+}
+
+/// The settings of a topic; checked when the topic is created.
+///
+/// ```
+/// use anabranch::{Topic, TopicConfig};
+/// use std::time::Duration;
+///
+/// let config = TopicConfig::new()
+///     .partitions(6)
+///     .retention_bytes(256 << 20)
+///     .retention_time(Duration::from_secs(3600));
+/// assert_eq!(Topic::in_memory("orders", config)?.partition_count(), 6);
+/// # Ok::<(), anabranch::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct TopicConfig {
+    pub(crate) partitions: u32,
+    pub(crate) retention_bytes: Option<u64>,
+    pub(crate) retention_time: Option<Duration>,
+    pub(crate) segment_bytes: usize,
+    pub(crate) max_batch_bytes: usize,
+    pub(crate) durability: Durability,
+    pub(crate) timestamp_type: TimestampType,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Default for TopicConfig {
+    fn default() -> Self {
+        TopicConfig {
+            partitions: 1,
+            retention_bytes: None,
+            retention_time: None,
+            segment_bytes: 1 << 30,
+            max_batch_bytes: 1 << 20,
+            durability: Durability::Memory,
+            timestamp_type: TimestampType::CreateTime,
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
+
+impl TopicConfig {
+    /// The defaults named at each setter.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many partitions the topic starts with: 1 to 100,000. Default: 1.
+    ///
+    /// More partitions let more members of a group share the work and more senders append at once.
+    /// Each costs under 1 KiB while it is empty and 64 KiB from its first record on.
+    pub fn partitions(mut self, count: u32) -> Self {
+        self.partitions = count;
+        self
+    }
+
+    /// How many bytes of records each partition keeps at least; what is older may be dropped.
+    /// Default: without limit.
+    ///
+    /// Whole chunks are dropped, so up to one chunk more is kept: an eighth of this, between 64 KiB
+    /// and 4 MiB. Raising it costs that much memory.
+    pub fn retention_bytes(mut self, bytes: u64) -> Self {
+        self.retention_bytes = Some(bytes);
+        self
+    }
+
+    /// How long records are kept at least. Default: without limit (Kafka's is 7 days).
+    ///
+    /// A chunk is dropped when all its records are stamped longer ago than this, which appends to the
+    /// partition and [`Topic::apply_retention`](crate::Topic::apply_retention) take note of. What
+    /// counts is the records' timestamps: records that carry old ones are dropped early.
+    pub fn retention_time(mut self, span: Duration) -> Self {
+        self.retention_time = Some(span);
+        self
+    }
+
+    /// The most bytes that retention drops at a time, unless a single batch is larger: at least 1.
+    /// Default: 1 GiB, as in Kafka.
+    ///
+    /// In memory a partition never uses pieces larger than 4 MiB, so only smaller values have an
+    /// effect: retention is more exact, and appends make new pieces more often.
+    pub fn segment_bytes(mut self, bytes: usize) -> Self {
+        self.segment_bytes = bytes;
+        self
+    }
+
+    /// The most bytes that one batch may take in Kafka's format: 1 to 1 GiB. Default: 1 MiB.
+    ///
+    /// A larger one is refused with [`AppendError::TooLarge`](crate::AppendError::TooLarge). Raising
+    /// it lets a single append hold up the partition's other senders for longer.
+    pub fn max_batch_bytes(mut self, bytes: usize) -> Self {
+        self.max_batch_bytes = bytes;
+        self
+    }
+
+    /// What a record must have survived before it is acknowledged. Default: [`Durability::Memory`],
+    /// the only one that a topic in memory can have.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Whose time records carry. Default: [`TimestampType::CreateTime`].
+    pub fn timestamp_type(mut self, timestamp_type: TimestampType) -> Self {
+        self.timestamp_type = timestamp_type;
+        self
+    }
+
+    /// Where the topic gets its time from. Default: [`SystemClock`].
+    ///
+    /// It is asked once per append, before any lock is taken.
+    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// The size of the pieces that memory is taken and given back in.
+    pub(crate) fn chunk_bytes(&self) -> usize {
+        let eighth = self.retention_bytes.map_or(u64::MAX, |bytes| bytes / 8);
+        let eighth = usize::try_from(eighth).unwrap_or(usize::MAX);
+        let wanted = eighth.clamp(FIRST_CHUNK_BYTES, CHUNK_BYTES);
+        // The power of two below, so that doubling from the first chunk ends exactly there.
+        let wanted = 1 << wanted.ilog2();
+        self.segment_bytes.min(wanted)
+    }
+
+    pub(crate) fn check(&self, topic: &TopicName) -> Result<(), TopicError> {
+        check_name(topic)?;
+        check_partition_count(topic, self.partitions)?;
+        let invalid = |setting, value: String, reason| {
+            Err(TopicError::InvalidSetting { topic: topic.clone(), setting, value, reason })
+        };
+        if !(1..=BATCH_BYTES_MAX).contains(&self.max_batch_bytes) {
+            let value = self.max_batch_bytes.to_string();
+            return invalid("max_batch_bytes", value, "the range is 1 to 1 GiB");
+        }
+        if self.segment_bytes == 0 {
+            return invalid("segment_bytes", "0".into(), "the least is 1");
+        }
+        if self.durability != Durability::Memory {
+            let value = format!("{:?}", self.durability);
+            return invalid("durability", value, "a topic in memory has only Memory");
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn check_partition_count(topic: &TopicName, requested: u32) -> Result<(), TopicError> {
+    if (1..=PARTITIONS_MAX).contains(&requested) {
+        return Ok(());
+    }
+    Err(TopicError::PartitionCount { topic: topic.clone(), requested, max: PARTITIONS_MAX })
+}
+
+/// The longest name Kafka allows: with `-`, a partition number and a suffix it is a directory's name.
+const NAME_BYTES_MAX: usize = 249;
+
+fn check_name(name: &TopicName) -> Result<(), TopicError> {
+    let foreign = |c: &char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
+    let reason = if name.is_empty() {
+        "is empty".to_owned()
+    } else if *name == "." || *name == ".." {
+        "is not allowed, it means a directory".to_owned()
+    } else if let Some(c) = name.chars().find(foreign) {
+        format!("contains {c:?}, only [a-zA-Z0-9._-] are allowed")
+    } else if name.len() > NAME_BYTES_MAX {
+        format!("has {} bytes, {NAME_BYTES_MAX} are allowed", name.len())
+    } else {
+        return Ok(());
+    };
+    Err(TopicError::InvalidName { name: name.clone(), reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_kafkas_rule() {
+        let longest = "x".repeat(249);
+        for good in ["a", "A-z_0.9", "...", "__offsets", longest.as_str()] {
+            assert_eq!(check_name(&good.into()), Ok(()), "{good}");
+        }
+        let too_long = "x".repeat(250);
+        for bad in ["", ".", "..", "a b", "a/b", "ä", "a\0", too_long.as_str()] {
+            let refused = check_name(&bad.into()).unwrap_err();
+            assert!(matches!(refused, TopicError::InvalidName { .. }), "{bad}: {refused}");
+        }
+    }
+
+    #[test]
+    fn chunks_follow_what_is_retained() {
+        assert_eq!(TopicConfig::new().chunk_bytes(), 4 << 20);
+        assert_eq!(TopicConfig::new().retention_bytes(256 << 20).chunk_bytes(), 4 << 20);
+        assert_eq!(TopicConfig::new().retention_bytes(1 << 20).chunk_bytes(), 128 << 10);
+        assert_eq!(TopicConfig::new().retention_bytes(0).chunk_bytes(), 64 << 10);
+        assert_eq!(TopicConfig::new().segment_bytes(500).chunk_bytes(), 500);
+    }
+}

@@ -1,0 +1,117 @@
+//! A place in a partition from which to read on, without a lock.
+//!
+//! A cursor holds the chunk that it is in and takes one `Acquire` load to learn whether there is
+//! more. Only when the chunk is exhausted and sealed does it look the next one up in the tail.
+//!
+//! ```text
+//!            ┌──────────────── fetch ───────────────┐
+//!   Lost ── look up ──► Inside(chunk, position) ── exhausted and sealed ──► Lost
+//! ```
+//!
+//! A cursor inside a chunk that retention drops keeps it and reads it to the end. Records that were
+//! deleted by request are not returned, wherever the cursor stands.
+
+use super::partition::Shared;
+use super::records::Slice;
+use crate::error::ReadError;
+use crate::ids::Offset;
+use crate::log::Chunk;
+use crate::sync::Arc;
+
+#[derive(Debug)]
+pub(crate) struct Cursor {
+    partition: Arc<Shared>,
+    /// The next offset to be read.
+    offset: Offset,
+    place: Option<Place>,
+}
+
+#[derive(Debug)]
+struct Place {
+    chunk: Arc<Chunk>,
+    position: u32,
+}
+
+impl Cursor {
+    /// A cursor that reads from `offset` on; whether that exists shows at the first fetch.
+    pub(crate) fn new(partition: Arc<Shared>, offset: Offset) -> Cursor {
+        Cursor { partition, offset, place: None }
+    }
+
+    pub(crate) fn partition(&self) -> &Arc<Shared> {
+        &self.partition
+    }
+
+    /// The next offset to be read.
+    pub(crate) fn offset(&self) -> Offset {
+        self.offset
+    }
+
+    /// Goes to `offset`; whether that exists shows at the next fetch.
+    pub(crate) fn seek(&mut self, offset: Offset) {
+        self.offset = offset;
+        self.place = None;
+    }
+
+    /// Whether a fetch may return something, an error included.
+    #[inline]
+    pub(crate) fn is_ready(&self) -> bool {
+        match &self.place {
+            Some(place) => {
+                let published = place.chunk.published();
+                published.bytes > place.position || published.is_sealed
+            }
+            None => self.partition.has_news(self.offset),
+        }
+    }
+
+    /// Reads on, up to `max_bytes` of one chunk; `None` at the end, or if not even one batch fits
+    /// and none is `forced`.
+    ///
+    /// On an error the cursor stays where it was.
+    #[inline]
+    pub(crate) fn fetch(
+        &mut self,
+        max_bytes: usize,
+        forced: bool,
+    ) -> Result<Option<Slice>, ReadError> {
+        loop {
+            if self.place.is_none() && !self.look_up()? {
+                return Ok(None);
+            }
+            let Some(place) = &mut self.place else { return Ok(None) };
+            let published = place.chunk.published();
+            if place.position == published.bytes {
+                if !published.is_sealed {
+                    return Ok(None);
+                }
+                // Sealed: what was published is final, and the next record is in the next chunk.
+                self.place = None;
+                continue;
+            }
+            if self.offset < place.chunk.floor() {
+                self.place = None;
+                continue;
+            }
+            let cut = place.chunk.cut(place.position, published, max_bytes);
+            if !forced && (cut.position - place.position) as usize > max_bytes {
+                return Ok(None);
+            }
+            let bytes = place.chunk.slice(place.position, cut.position);
+            let slice = Slice::new(bytes, &self.partition, self.offset..cut.end_offset);
+            place.position = cut.position;
+            self.offset = cut.end_offset;
+            self.partition.count_read(&slice);
+            return Ok(Some(slice));
+        }
+    }
+
+    /// Finds the chunk of `offset`; false while the partition has none.
+    #[cold]
+    fn look_up(&mut self) -> Result<bool, ReadError> {
+        let Some(chunk) = self.partition.find(self.offset)? else { return Ok(false) };
+        let position = chunk.entry(self.offset).position;
+        self.place = Some(Place { chunk, position });
+        Ok(true)
+    }
+}
