@@ -4,6 +4,7 @@ mod clock;
 mod error;
 mod ids;
 mod log;
+mod producer;
 mod record;
 mod sync;
 mod topic;
@@ -11,6 +12,7 @@ mod topic;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{AppendError, BatchError, Error, FlushError, ReadError, SendError, TopicError};
 pub use ids::{GroupId, MemberId, Offset, PartitionId, Timestamp, TopicName, TopicPartition};
+pub use producer::partitioner;
 pub use record::{Header, OwnedHeader, OwnedRecord, Record, RecordMetadata, TimestampType};
 pub use topic::{
     ConsumerRecord, Durability, Headers, Partition, PartitionRecords, PartitionRecordsIter,
