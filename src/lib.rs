@@ -13,6 +13,7 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{AppendError, BatchError, Error, FlushError, ReadError, SendError, TopicError};
 pub use ids::{GroupId, MemberId, Offset, PartitionId, Timestamp, TopicName, TopicPartition};
 pub use producer::partitioner;
+pub use producer::{Delivery, Producer, ProducerBuilder};
 pub use record::{Header, OwnedHeader, OwnedRecord, Record, RecordMetadata, TimestampType};
 pub use topic::{
     ConsumerRecord, Durability, Headers, Partition, PartitionRecords, PartitionRecordsIter,

@@ -29,7 +29,7 @@ pub(crate) use pool::Pool;
 pub(crate) use tail::{Retention, Tail};
 
 use crate::ids::Offset;
-use crate::record::Record;
+use crate::record::{Record, TimestampType};
 use crate::sync::Arc;
 use batch::{Encoded, EncodedBatch, Stamps};
 use chunk::ChunkWriter;
@@ -116,16 +116,21 @@ impl Appender {
         base_offset
     }
 
-    /// Appends a batch that was encoded before, and gives it its base offset.
-    pub(crate) fn append_encoded(&mut self, batch: &EncodedBatch) -> Offset {
+    /// Appends a batch that was encoded before; gives it its base offset and, if that is what
+    /// stamps the log's records, its time.
+    pub(crate) fn append_encoded(&mut self, batch: &EncodedBatch, stamps: Stamps) -> Offset {
         let base_offset = self.next_offset;
-        self.writer.as_mut().expect(HAS_ROOM).append(|spare| {
+        let encoded = self.writer.as_mut().expect(HAS_ROOM).append(|spare| {
             let bytes = &batch.bytes[..batch.encoded.bytes];
             spare[..bytes.len()].copy_from_slice(bytes);
             batch::set_base_offset(spare, base_offset);
-            batch.encoded
+            if stamps.timestamp_type == TimestampType::CreateTime {
+                return batch.encoded;
+            }
+            batch::set_log_append_time(spare, stamps.now);
+            Encoded { max_timestamp: stamps.now, ..batch.encoded }
         });
-        self.account(&batch.encoded);
+        self.account(&encoded);
         base_offset
     }
 

@@ -1,3 +1,291 @@
-//! Producing: which partition a record goes to, when a batch is due, when to push back.
+//! Sending: one record, a batch, or records that are collected into batches.
+//!
+//! ```text
+//!   send        ─► route ───────────────────────────────────────► partition: a batch of one
+//!   send_batch  ─► route each, group by partition ──────────────► partition: a batch per group
+//!   enqueue     ─► route ─► partition idle, no linger? ─────────► partition: a batch of one
+//!                                  └─ else queue (accumulator) ─► partition: a batch when due
+//! ```
+//!
+//! | File | Its one job |
+//! |---|---|
+//! | `partitioner/` | Which partition gets a record. |
+//! | `route.rs` | Asks the partitioner, answers for it, groups a batch by partition. |
+//! | `accumulator.rs` | Records that wait for their batch, and who appends it. |
+//! | `delivery.rs` | What became of a queued record. |
+//!
+//! Invariants:
+//! 1. Per producer and partition, records are appended in the order in which the calls that sent
+//!    them returned: a call that appends at once first appends what is queued.
+//! 2. User code (partitioner, clock, the iterator of a batch) runs with no lock held.
+//! 3. A refused batch appends nothing, to any partition.
 
+mod accumulator;
+mod builder;
+mod delivery;
 pub mod partitioner;
+mod route;
+
+pub use builder::ProducerBuilder;
+pub use delivery::Delivery;
+
+use crate::error::SendError;
+use crate::ids::{Offset, PartitionId, Timestamp};
+use crate::record::{Record, RecordMetadata, TimestampType};
+use crate::sync::Arc;
+use crate::topic::{Shared, Topic};
+use accumulator::Accumulator;
+use route::{Groups, Router, Routes};
+use std::time::Duration;
+
+/// Sends records to one topic: a handle for any number of threads.
+///
+/// A clone is another handle to the same producer. When the last one is dropped, what is queued is
+/// appended.
+///
+/// ```
+/// use anabranch::{Producer, Record, Topic, TopicConfig};
+///
+/// let topic = Topic::in_memory("orders", TopicConfig::new().partitions(6))?;
+/// let producer = Producer::new(&topic);
+/// let sent = producer.send(Record::new("2 espresso").with_key("customer-42"))?;
+/// let again = producer.send(Record::new("1 water").with_key("customer-42"))?;
+/// assert_eq!((again.partition, again.offset), (sent.partition, sent.offset + 1));
+/// # Ok::<(), anabranch::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Producer {
+    inner: Arc<Inner>,
+    _flush: Arc<FlushOnDrop>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    topic: Topic,
+    router: Router,
+    accumulator: Accumulator,
+}
+
+/// Shared by the handles to one producer, but not by its deliveries.
+#[derive(Debug)]
+struct FlushOnDrop(Arc<Inner>);
+
+impl Drop for FlushOnDrop {
+    fn drop(&mut self) {
+        self.0.accumulator.flush(&self.0.topic);
+    }
+}
+
+impl Producer {
+    /// A producer with the defaults named at [`ProducerBuilder`].
+    pub fn new(topic: &Topic) -> Producer {
+        Producer::builder(topic).build()
+    }
+
+    /// A producer with other settings than the defaults.
+    pub fn builder(topic: &Topic) -> ProducerBuilder {
+        ProducerBuilder::new(topic)
+    }
+
+    fn assemble(topic: Topic, router: Router, accumulator: Accumulator) -> Producer {
+        let inner = Arc::new(Inner { topic, router, accumulator });
+        Producer { _flush: Arc::new(FlushOnDrop(Arc::clone(&inner))), inner }
+    }
+
+    /// Appends one record; returns when the topic's durability is reached.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] if no partition was found or the partition refused the record. Nothing was
+    /// appended.
+    #[inline]
+    pub fn send(&self, record: Record<'_>) -> Result<RecordMetadata, SendError> {
+        let Inner { topic, router, accumulator } = &*self.inner;
+        let now = topic.now();
+        let id = router.route(&record, topic, accumulator)?;
+        let partition = partition_of(topic, id)?;
+        let checked = partition.check(std::iter::once(&record), now)?;
+        accumulator.append_queued(topic, id, now);
+        let offset = partition.append(checked);
+        router.appended(&record, id, topic, accumulator);
+        Ok(metadata(topic, id, offset, stamp(topic, &record, now)))
+    }
+
+    /// Appends records, grouped by partition: each group is one batch, whole or not at all. Returns
+    /// when the topic's durability is reached, with what became of each record, in their order.
+    ///
+    /// Under the default partitioner, records without a key and without a partition go to one
+    /// partition together.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] if no partition was found for one of the records or a partition refuses its
+    /// group. Nothing was appended, to any partition.
+    pub fn send_batch<'a>(
+        &self,
+        records: impl IntoIterator<Item = Record<'a>>,
+    ) -> Result<Vec<RecordMetadata>, SendError> {
+        let records: Vec<Record<'a>> = records.into_iter().collect();
+        let Inner { topic, router, accumulator } = &*self.inner;
+        match router.route_all(&records, topic, accumulator)? {
+            Routes::None => Ok(Vec::new()),
+            Routes::One(id) => self.send_group(&records, id),
+            Routes::Many(groups) => self.send_groups(&records, &groups),
+        }
+    }
+
+    fn send_group(
+        &self,
+        records: &[Record<'_>],
+        id: PartitionId,
+    ) -> Result<Vec<RecordMetadata>, SendError> {
+        let Inner { topic, accumulator, .. } = &*self.inner;
+        let now = topic.now();
+        let partition = partition_of(topic, id)?;
+        let checked = partition.check(records.iter(), now)?;
+        accumulator.append_queued(topic, id, now);
+        let base = partition.append(checked);
+        let describe = |(offset, record)| metadata(topic, id, offset, stamp(topic, record, now));
+        Ok((base..).zip(records).map(describe).collect())
+    }
+
+    /// Checks every group before it appends the first.
+    fn send_groups(
+        &self,
+        records: &[Record<'_>],
+        groups: &Groups,
+    ) -> Result<Vec<RecordMetadata>, SendError> {
+        let Inner { topic, accumulator, .. } = &*self.inner;
+        let now = topic.now();
+        let mut checked = Vec::with_capacity(groups.len());
+        for (id, members) in groups.iter() {
+            let partition = partition_of(topic, id)?;
+            let group = members.iter().map(|&index| &records[index as usize]);
+            checked.push((partition, partition.check(group, now)?));
+        }
+        let mut offsets: Vec<Offset> = vec![0; records.len()];
+        for ((partition, batch), (id, members)) in checked.into_iter().zip(groups.iter()) {
+            accumulator.append_queued(topic, id, now);
+            let base = partition.append(batch);
+            for (offset, &index) in (base..).zip(members) {
+                offsets[index as usize] = offset;
+            }
+        }
+        let describe =
+            |((record, &offset), &id)| metadata(topic, id, offset, stamp(topic, record, now));
+        Ok(records.iter().zip(&offsets).zip(groups.routes()).map(describe).collect())
+    }
+
+    /// Hands a record over to be appended with others, and returns without waiting for that.
+    ///
+    /// Without linger (the default) a record is appended at once if its partition is idle; while
+    /// another thread appends to it, records gather, and are appended together by whoever comes to
+    /// it first. With linger they gather until the batch is full or due.
+    ///
+    /// No thread of the producer's own watches the time: a batch that is due is appended by the next
+    /// `enqueue`, or by [`tick`](Self::tick), [`flush`](Self::flush), [`Delivery::wait`], or the drop
+    /// of the last handle.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::BufferFull`] if `buffer_bytes` were in use for all of `max_block`; else as
+    /// [`send`](Self::send). The record was not queued.
+    ///
+    /// ```
+    /// use anabranch::{Producer, Record, Topic, TopicConfig};
+    /// use std::time::Duration;
+    ///
+    /// let topic = Topic::in_memory("orders", TopicConfig::new())?;
+    /// let producer = Producer::builder(&topic).linger(Duration::from_secs(60)).build();
+    /// let first = producer.enqueue(Record::new("2 espresso"))?;
+    /// let second = producer.enqueue(Record::new("1 water"))?;
+    /// assert_eq!(topic.stats().total.appends, 0);
+    ///
+    /// assert_eq!(second.wait()?.offset, 1); // does not wait for the minute to pass: it appends
+    /// assert_eq!(first.wait()?.offset, 0);
+    /// assert_eq!(topic.stats().total.appends, 1);
+    /// # Ok::<(), anabranch::Error>(())
+    /// ```
+    #[inline]
+    pub fn enqueue(&self, record: Record<'_>) -> Result<Delivery, SendError> {
+        let Inner { topic, router, accumulator } = &*self.inner;
+        let now = topic.now();
+        let id = router.route(&record, topic, accumulator)?;
+        let partition = partition_of(topic, id)?;
+        let checked = partition.check(std::iter::once(&record), now)?;
+        if accumulator.may_bypass()
+            && let Some(offset) = partition.try_append(checked)
+        {
+            router.appended(&record, id, topic, accumulator);
+            return Ok(Delivery::done(metadata(topic, id, offset, stamp(topic, &record, now))));
+        }
+        self.queue(&record, id, now)
+    }
+
+    #[cold]
+    fn queue(
+        &self,
+        record: &Record<'_>,
+        id: PartitionId,
+        now: Timestamp,
+    ) -> Result<Delivery, SendError> {
+        let Inner { topic, router, accumulator } = &*self.inner;
+        let mut id = id;
+        if accumulator.closes_batch(record, id) {
+            // The partitioner may move on, so that the batch it filled is the last one there.
+            id = router.batch_closed(record, id, topic, accumulator)?;
+        }
+        let reserved = accumulator.reserve(record, topic)?;
+        let timestamp = stamp(topic, record, now);
+        let place = accumulator.push(record, reserved, id, timestamp, topic);
+        router.appended(record, id, topic, accumulator);
+        accumulator.append_due(topic, id);
+        Ok(Delivery::queued(&self.inner, id, timestamp, place))
+    }
+
+    /// Appends all that is queued; returns when that has reached the topic's durability.
+    ///
+    /// # Errors
+    ///
+    /// None for a topic in memory.
+    pub fn flush(&self) -> Result<(), SendError> {
+        self.inner.accumulator.flush(&self.inner.topic);
+        Ok(())
+    }
+
+    /// Appends the batches whose linger has passed, by the topic's clock; returns how long it is
+    /// until the next one is due, `None` if nothing is queued.
+    pub fn tick(&self) -> Option<Duration> {
+        self.inner.accumulator.tick(&self.inner.topic)
+    }
+}
+
+#[inline]
+fn partition_of(topic: &Topic, id: PartitionId) -> Result<&Arc<Shared>, SendError> {
+    topic.shared(id).ok_or_else(|| unknown_partition(topic, id))
+}
+
+#[cold]
+fn unknown_partition(topic: &Topic, requested: PartitionId) -> SendError {
+    let count = topic.partition_count();
+    SendError::UnknownPartition { topic: topic.topic_name().clone(), requested, count }
+}
+
+/// The timestamp that a record gets.
+#[inline]
+fn stamp(topic: &Topic, record: &Record<'_>, now: Timestamp) -> Timestamp {
+    match topic.config().timestamp_type {
+        TimestampType::CreateTime => record.timestamp.unwrap_or(now),
+        TimestampType::LogAppendTime => now,
+    }
+}
+
+#[inline]
+fn metadata(
+    topic: &Topic,
+    id: PartitionId,
+    offset: Offset,
+    timestamp: Timestamp,
+) -> RecordMetadata {
+    RecordMetadata { topic: topic.topic_name().clone(), partition: id, offset, timestamp }
+}

@@ -17,6 +17,7 @@ mod model;
 pub(crate) mod planted;
 #[cfg(not(any(loom, shuttle)))]
 mod real;
+mod shelf;
 
 pub(crate) use crossbeam::utils::{Backoff, CachePadded};
 pub(crate) use mailbox::{Mailbox, Token};
@@ -24,3 +25,4 @@ pub(crate) use mailbox::{Mailbox, Token};
 pub(crate) use model::{Arc, Condvar, Mutex, MutexGuard, Queue, RwLock, atomic};
 #[cfg(not(any(loom, shuttle)))]
 pub(crate) use real::{Arc, Condvar, Mutex, MutexGuard, Queue, RwLock, atomic};
+pub(crate) use shelf::Shelf;

@@ -7,7 +7,6 @@
 //! |---|---|
 //! | `config.rs` | Settings, the rule for names. |
 //! | `partition.rs` | One log, its stripe lock, who waits for it. |
-//! | `shelf.rs` | The growing row of partitions. |
 //! | `cursor.rs` | A place in a partition from which to read on. |
 //! | `reader.rs` | Several cursors, and sleeping until one has records. |
 //! | `records.rs` | What reading returns. |
@@ -17,7 +16,6 @@ mod cursor;
 mod partition;
 mod reader;
 mod records;
-mod shelf;
 
 pub use config::{Durability, TopicConfig};
 pub(crate) use partition::Shared;
@@ -30,9 +28,8 @@ pub use records::{
 use crate::error::TopicError;
 use crate::ids::{PartitionId, Timestamp, TopicName};
 use crate::log::Pool;
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Mutex, Shelf};
 use partition::Settings;
-use shelf::Shelf;
 
 /// A named log, cut into partitions: a handle that is cheap to clone.
 ///
@@ -54,6 +51,8 @@ pub struct Topic {
 
 #[derive(Debug)]
 struct Inner {
+    /// The name, as text: partitioners are shown it for every record.
+    text: Box<str>,
     settings: Arc<Settings>,
     partitions: Shelf<Arc<Shared>>,
     /// Held while partitions are added.
@@ -89,16 +88,16 @@ impl Topic {
         let name = name.into();
         config.check(&name)?;
         let pool = Pool::new(config.chunk_bytes());
-        let count = config.partitions;
+        let (text, count) = (name.as_str().into(), config.partitions);
         let settings = Arc::new(Settings { name, config, pool });
-        let inner = Inner { settings, partitions: Shelf::new(), growing: Mutex::new(()) };
+        let inner = Inner { text, settings, partitions: Shelf::new(), growing: Mutex::new(()) };
         inner.grow(count);
         Ok(Topic { inner: Arc::new(inner) })
     }
 
     /// The topic's name.
     pub fn name(&self) -> &str {
-        &self.inner.settings.name
+        &self.inner.text
     }
 
     /// How many partitions there are now: `0..partition_count()`.

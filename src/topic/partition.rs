@@ -379,31 +379,51 @@ impl Shared {
     where
         I: Iterator<Item = &'r Record<'a>> + Clone,
     {
-        let mut stripe = self.begin_append(batch.bytes_max, batch.stamps.now);
+        self.append_under(self.stripe.lock(), batch)
+    }
+
+    /// Appends a batch that was encoded, and checked, before.
+    pub(crate) fn append_encoded(&self, batch: &EncodedBatch, now: Timestamp) -> Offset {
+        let mut stripe = self.stripe.lock();
+        self.make_room(&mut stripe, batch.encoded.bytes, now);
+        let base_offset = stripe.log.append_encoded(batch, self.stamps(now));
+        self.finish_append(stripe);
+        base_offset
+    }
+
+    /// Appends a checked batch unless another thread is appending right now.
+    #[inline]
+    pub(crate) fn try_append<'r, 'a: 'r, I>(&self, batch: Checked<I>) -> Option<Offset>
+    where
+        I: Iterator<Item = &'r Record<'a>> + Clone,
+    {
+        let stripe = self.stripe.try_lock()?;
+        Some(self.append_under(stripe, batch))
+    }
+
+    #[inline]
+    fn append_under<'r, 'a: 'r, I>(
+        &self,
+        mut stripe: MutexGuard<'_, Stripe>,
+        batch: Checked<I>,
+    ) -> Offset
+    where
+        I: Iterator<Item = &'r Record<'a>> + Clone,
+    {
+        self.make_room(&mut stripe, batch.bytes_max, batch.stamps.now);
         let base_offset = stripe.log.append(batch.records, batch.count, batch.stamps);
         self.finish_append(stripe);
         base_offset
     }
 
-    /// Appends a batch that was encoded, and checked, before.
-    pub(crate) fn append_encoded(&self, batch: &EncodedBatch, now: Timestamp) -> Offset {
-        let mut stripe = self.begin_append(batch.encoded.bytes, now);
-        let base_offset = stripe.log.append_encoded(batch);
-        self.finish_append(stripe);
-        base_offset
-    }
-
-    /// Takes the stripe and makes room.
     #[inline]
-    fn begin_append(&self, bytes: usize, now: Timestamp) -> MutexGuard<'_, Stripe> {
-        let mut stripe = self.stripe.lock();
+    fn make_room(&self, stripe: &mut Stripe, bytes: usize, now: Timestamp) {
         if now >= stripe.expires {
             stripe.expires = self.retain(now);
         }
         if !stripe.log.has_room(bytes) {
-            self.roll(&mut stripe, bytes, now);
+            self.roll(stripe, bytes, now);
         }
-        stripe
     }
 
     /// Gives the stripe back and wakes who waits, with no lock held.

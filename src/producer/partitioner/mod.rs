@@ -38,6 +38,7 @@ mod view;
 pub use murmur2::murmur2;
 pub use scattering::{ConsistentRandomPartitioner, Murmur2Partitioner, RoundRobinPartitioner};
 pub use sticking::{DefaultPartitioner, HashPartitioner, StickyPartitioner};
+pub(crate) use view::Queues;
 pub use view::TopicView;
 
 use crate::ids::PartitionId;

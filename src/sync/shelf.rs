@@ -7,7 +7,7 @@
 //! A bucket is allocated when its first value comes and never moves, so a look-up is two loads.
 //! `len` is stored after the value it covers.
 
-use crate::sync::atomic::{AtomicU32, Ordering};
+use super::atomic::{AtomicU32, Ordering};
 use std::sync::OnceLock;
 
 /// Enough for 2^17 - 1 values, more than a topic may have partitions.

@@ -1,0 +1,417 @@
+//! Records that wait for their batch, and who appends it.
+//!
+//! Each partition has a queue: batches that are closed, and one that is open. There is no sender
+//! thread. Whoever finds a batch ready and nobody at work becomes the partition's appender, takes
+//! batch after batch, and appends them with no lock of the queue held; whoever comes meanwhile adds
+//! to the open batch and leaves. So one append serves all who came while the one before it ran.
+//!
+//! ```text
+//!            push            full, due, flushed, or (no linger) the appender is free
+//!  record ────────► open ─────────────────────────────────────────────────────────► closed ─► appended
+//! ```
+//!
+//! Invariants:
+//! 1. Batches of a partition are appended in the order they were opened, by one thread at a time.
+//! 2. `queued` counts the records that were pushed and not yet appended. While it is zero nothing
+//!    can be overtaken, and a record may bypass the queue.
+//! 3. Reserved bytes never exceed `buffer_bytes`; a batch gives its bytes back once it is appended.
+//! 4. No lock is held while the clock is asked.
+
+use super::partitioner::Queues;
+use crate::clock::Deadline;
+use crate::error::SendError;
+use crate::ids::{Offset, PartitionId, Timestamp};
+use crate::log::batch::{BatchBuilder, EncodedBatch, HEADER_BYTES, record_bytes_max};
+use crate::record::{Record, TimestampType};
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::{Arc, CachePadded, Condvar, Mutex, MutexGuard, Shelf};
+use crate::topic::Topic;
+use std::collections::VecDeque;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+/// What the builder's setters set.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) linger: Duration,
+    pub(super) batch_bytes: usize,
+    pub(super) buffer_bytes: usize,
+    pub(super) max_block: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            linger: Duration::ZERO,
+            batch_bytes: 16 << 10,
+            buffer_bytes: 32 << 20,
+            max_block: Duration::from_secs(60),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Accumulator {
+    limits: Limits,
+    queues: Shelf<CachePadded<Queue>>,
+    /// Held while queues are added.
+    growing: Mutex<()>,
+    /// Records in all queues. Relaxed: a thread sees its own pushes, and those that happened before
+    /// its call, which is all that invariant 2 is about.
+    queued: AtomicUsize,
+    /// Bytes reserved for the records in all queues.
+    reserved: Mutex<usize>,
+    /// Rung when reserved bytes were given back.
+    freed: Condvar,
+}
+
+/// The queue of one partition.
+#[derive(Debug, Default)]
+struct Queue {
+    state: Mutex<State>,
+    /// Rung after every batch, and when the appender leaves.
+    appended: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    open: Option<Open>,
+    closed: VecDeque<Closed>,
+    is_appending: bool,
+    was_used: bool,
+    /// The buffer of the last batch that was appended, for the next one that is opened.
+    buffer: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Open {
+    builder: BatchBuilder,
+    reserved: usize,
+    due: Duration,
+    fate: Arc<Fate>,
+}
+
+#[derive(Debug)]
+struct Closed {
+    batch: EncodedBatch,
+    reserved: usize,
+    fate: Arc<Fate>,
+}
+
+/// What becomes of a batch, once it is appended.
+#[derive(Debug, Default)]
+pub(super) struct Fate(OnceLock<Appended>);
+
+/// The base offset of a batch, and the time it was appended where that stamps its records.
+#[derive(Clone, Copy, Debug)]
+struct Appended {
+    base: Offset,
+    time: Option<Timestamp>,
+}
+
+/// A record's place in a queued batch.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    fate: Arc<Fate>,
+    index: u32,
+}
+
+impl Place {
+    /// The record's offset and its append time, if that stamps it, once its batch is appended.
+    pub(super) fn appended(&self) -> Option<(Offset, Option<Timestamp>)> {
+        let Appended { base, time } = *self.fate.0.get()?;
+        Some((base + Offset::from(self.index), time))
+    }
+}
+
+impl State {
+    fn close_open(&mut self) {
+        if let Some(open) = self.open.take() {
+            let Open { builder, reserved, fate, .. } = open;
+            self.closed.push_back(Closed { batch: builder.finish(), reserved, fate });
+        }
+    }
+}
+
+impl Accumulator {
+    pub(super) fn new(limits: Limits) -> Accumulator {
+        Accumulator {
+            limits,
+            queues: Shelf::new(),
+            growing: Mutex::new(()),
+            queued: AtomicUsize::new(0),
+            reserved: Mutex::new(0),
+            freed: Condvar::default(),
+        }
+    }
+
+    /// Whether records wait on purpose.
+    #[inline]
+    pub(super) fn lingers(&self) -> bool {
+        !self.limits.linger.is_zero()
+    }
+
+    /// Whether a record may be appended at once: nothing is queued that it could overtake.
+    #[inline]
+    pub(super) fn may_bypass(&self) -> bool {
+        !self.lingers() && self.queued.load(Ordering::Relaxed) == 0
+    }
+
+    /// Sets bytes aside for a record, waiting for up to `max_block`.
+    pub(super) fn reserve(&self, record: &Record<'_>, topic: &Topic) -> Result<usize, SendError> {
+        let needed = record_bytes_max(record) + HEADER_BYTES;
+        let max = self.limits.buffer_bytes;
+        let full = |used| {
+            let topic = topic.topic_name().clone();
+            SendError::BufferFull { topic, needed, used, max }
+        };
+        let mut reserved = self.reserved.lock();
+        if needed > max {
+            return Err(full(*reserved));
+        }
+        if *reserved + needed > max {
+            // What waits only to be due is appended now, so that only appends that are under way
+            // are waited for.
+            drop(reserved);
+            self.append_idle(topic);
+            let deadline = Deadline::after(self.limits.max_block);
+            reserved = self.reserved.lock();
+            while *reserved + needed > max {
+                let remaining = deadline.remaining();
+                if remaining.is_zero() {
+                    return Err(full(*reserved));
+                }
+                reserved = self.freed.wait(reserved, remaining);
+            }
+        }
+        *reserved += needed;
+        Ok(needed)
+    }
+
+    /// Closes the partition's open batch if the record does not fit into it; says whether it did.
+    pub(super) fn closes_batch(&self, record: &Record<'_>, id: PartitionId) -> bool {
+        let mut state = self.queue(id).state.lock();
+        let closes = state.open.as_ref().is_some_and(|open| !self.fits(open, record));
+        if closes {
+            state.close_open();
+        }
+        closes
+    }
+
+    fn fits(&self, open: &Open, record: &Record<'_>) -> bool {
+        open.builder.bytes() + record_bytes_max(record) <= self.limits.batch_bytes
+    }
+
+    /// Adds a record to the partition's open batch, opening one if it must.
+    pub(super) fn push(
+        &self,
+        record: &Record<'_>,
+        reserved: usize,
+        id: PartitionId,
+        timestamp: Timestamp,
+        topic: &Topic,
+    ) -> Place {
+        let due = match self.limits.linger {
+            Duration::ZERO => Duration::ZERO,
+            linger => topic.config().clock.elapsed().saturating_add(linger),
+        };
+        let mut state = self.queue(id).state.lock();
+        state.was_used = true;
+        if state.open.as_ref().is_some_and(|open| !self.fits(open, record)) {
+            state.close_open();
+        }
+        let State { open, buffer, .. } = &mut *state;
+        let open = open.get_or_insert_with(|| Open {
+            builder: BatchBuilder::with_buffer(std::mem::take(buffer)),
+            reserved: 0,
+            due,
+            fate: Arc::default(),
+        });
+        let index = open.builder.count();
+        open.builder.push(record, timestamp);
+        open.reserved += reserved;
+        let place = Place { fate: Arc::clone(&open.fate), index };
+        if open.builder.bytes() >= self.limits.batch_bytes {
+            state.close_open();
+        }
+        self.queued.fetch_add(1, Ordering::Relaxed);
+        place
+    }
+
+    /// Appends what is ready for a partition, unless somebody is at it; with linger, also what has
+    /// become due elsewhere.
+    pub(super) fn append_due(&self, topic: &Topic, id: PartitionId) {
+        if self.lingers() {
+            self.tick(topic);
+        } else {
+            let now = topic.now();
+            let queue = self.queue(id);
+            self.append_closed(queue, queue.state.lock(), topic, id, now);
+        }
+    }
+
+    /// Appends what is due; returns how long it is until the next batch is.
+    pub(super) fn tick(&self, topic: &Topic) -> Option<Duration> {
+        let (now, elapsed) = (topic.now(), topic.config().clock.elapsed());
+        let mut next = None;
+        for (id, queue) in self.used() {
+            let mut state = queue.state.lock();
+            if state.open.as_ref().is_some_and(|open| open.due <= elapsed) {
+                state.close_open();
+            }
+            let state = self.append_closed(queue, state, topic, id, now);
+            if let Some(open) = &state.open {
+                let left = open.due.saturating_sub(elapsed);
+                next = Some(next.map_or(left, |next: Duration| next.min(left)));
+            }
+        }
+        next
+    }
+
+    /// Appends all that is queued, and waits for what others are appending.
+    pub(super) fn flush(&self, topic: &Topic) {
+        if self.queued.load(Ordering::Relaxed) > 0 {
+            let now = topic.now();
+            for (id, queue) in self.used() {
+                self.drain(queue, topic, id, now);
+            }
+        }
+    }
+
+    /// Appends what is queued for one partition, so that nothing is overtaken.
+    #[inline]
+    pub(super) fn append_queued(&self, topic: &Topic, id: PartitionId, now: Timestamp) {
+        if self.queued.load(Ordering::Relaxed) > 0
+            && let Some(queue) = self.queues.get(id)
+        {
+            self.drain(queue, topic, id, now);
+        }
+    }
+
+    /// Sees to it that the batch of `place` is appended; returns what [`Place::appended`] does.
+    ///
+    /// # Panics
+    ///
+    /// If the thread that appended the batch panicked.
+    pub(super) fn complete(
+        &self,
+        place: &Place,
+        topic: &Topic,
+        id: PartitionId,
+    ) -> (Offset, Option<Timestamp>) {
+        if let Some(appended) = place.appended() {
+            return appended;
+        }
+        let now = topic.now();
+        let queue = self.queue(id);
+        let mut state = queue.state.lock();
+        if state.open.as_ref().is_some_and(|open| Arc::ptr_eq(&open.fate, &place.fate)) {
+            state.close_open();
+        }
+        loop {
+            state = self.append_closed(queue, state, topic, id, now);
+            if let Some(appended) = place.appended() {
+                return appended;
+            }
+            assert!(state.is_appending, "the thread that was appending this record panicked");
+            state = queue.appended.wait(state, Duration::MAX);
+        }
+    }
+
+    /// Appends everything of one partition, and waits for who is at it already.
+    fn drain(&self, queue: &Queue, topic: &Topic, id: PartitionId, now: Timestamp) {
+        let mut state = queue.state.lock();
+        state.close_open();
+        loop {
+            state = self.append_closed(queue, state, topic, id, now);
+            if !state.is_appending {
+                return;
+            }
+            state = queue.appended.wait(state, Duration::MAX);
+        }
+    }
+
+    /// Appends everything of the partitions that nobody is at.
+    fn append_idle(&self, topic: &Topic) {
+        let now = topic.now();
+        for (id, queue) in self.used() {
+            let mut state = queue.state.lock();
+            state.close_open();
+            self.append_closed(queue, state, topic, id, now);
+        }
+    }
+
+    /// Becomes the partition's appender, if it has none, until no batch is closed; without linger an
+    /// open batch is closed as soon as the one before it is appended.
+    fn append_closed<'q>(
+        &self,
+        queue: &'q Queue,
+        mut state: MutexGuard<'q, State>,
+        topic: &Topic,
+        id: PartitionId,
+        now: Timestamp,
+    ) -> MutexGuard<'q, State> {
+        if state.is_appending {
+            return state;
+        }
+        loop {
+            if state.closed.is_empty() && !self.lingers() {
+                state.close_open();
+            }
+            let Some(next) = state.closed.pop_front() else { return state };
+            state.is_appending = true;
+            drop(state);
+            let leave = Leave(queue);
+            let partition = topic.shared(id).expect("a record was routed to this partition");
+            let base = partition.append_encoded(&next.batch, now);
+            let is_stamped = topic.config().timestamp_type == TimestampType::LogAppendTime;
+            let appended = Appended { base, time: is_stamped.then_some(now) };
+            next.fate.0.set(appended).expect("a batch is appended once");
+            self.queued.fetch_sub(next.batch.encoded.count as usize, Ordering::Relaxed);
+            *self.reserved.lock() -= next.reserved;
+            self.freed.notify_all();
+            drop(leave);
+            state = queue.state.lock();
+            state.buffer = next.batch.bytes;
+            if state.is_appending {
+                return state; // somebody else took over between the two
+            }
+        }
+    }
+
+    fn used(&self) -> impl Iterator<Item = (PartitionId, &Queue)> {
+        (0..self.queues.len()).filter_map(|id| Some((id, &**self.queues.get(id)?)))
+    }
+
+    fn queue(&self, id: PartitionId) -> &Queue {
+        if id >= self.queues.len() {
+            let growing = self.growing.lock();
+            while self.queues.len() <= id {
+                self.queues.push(CachePadded::new(Queue::default()));
+            }
+            drop(growing);
+        }
+        self.queues.get(id).expect("the row has grown beyond this partition")
+    }
+}
+
+/// Lets the next appender in, also when this one panics in somebody's waker.
+struct Leave<'q>(&'q Queue);
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().is_appending = false;
+        self.0.appended.notify_all();
+    }
+}
+
+impl Queues for Accumulator {
+    fn backlog(&self, partition: PartitionId) -> Option<usize> {
+        let state = self.queues.get(partition)?.state.lock();
+        state.was_used.then(|| state.closed.len() + usize::from(state.open.is_some()))
+    }
+
+    fn has_open_batch(&self, partition: PartitionId) -> bool {
+        self.queues.get(partition).is_some_and(|queue| queue.state.lock().open.is_some())
+    }
+}
