@@ -214,7 +214,7 @@ fn broken_addresses(source: &Source) -> Vec<String> {
                 Some(("std" | "core", _)) | None => path.starts_with(what),
                 Some(_) => path.contains(what),
             };
-            if address.what.iter().any(|what| is_meant(what)) {
+            if address.what.iter().any(is_meant) {
                 let (path, line) = (path.segments.join("::"), path.line);
                 let (at, because) = (address.at[0], address.because);
                 broken.push(format!("{}:{line}: {path} belongs in {at}: {because}", source.file));

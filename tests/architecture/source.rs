@@ -171,11 +171,8 @@ fn literal_or_comment(rest: &str) -> usize {
         if rest.strip_prefix(prefix).is_some_and(|after| after.starts_with('\'')) {
             let mut inside = rest[open..].chars();
             // 'a' and '\n' are characters, 'a and 'static are lifetimes.
-            let is_char = match (inside.next(), inside.next()) {
-                (Some('\\'), _) => true,
-                (Some(_), Some('\'')) => true,
-                _ => false,
-            };
+            let is_char =
+                matches!((inside.next(), inside.next()), (Some('\\'), _) | (Some(_), Some('\'')));
             if is_char {
                 return quoted(rest, open, '\'');
             }
