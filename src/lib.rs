@@ -2,11 +2,14 @@
 
 mod clock;
 mod error;
+pub mod format;
 mod ids;
 mod log;
 mod record;
 
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use error::{AppendError, BatchError, Error, FlushError, ReadError, SendError, TopicError};
+pub use error::{
+    AppendError, BatchError, EncodeError, Error, FlushError, ReadError, SendError, TopicError,
+};
 pub use ids::{GroupId, MemberId, Offset, PartitionId, Timestamp, TopicName, TopicPartition};
 pub use record::{Header, OwnedHeader, OwnedRecord, Record, RecordMetadata, TimestampType};

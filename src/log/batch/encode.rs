@@ -36,9 +36,23 @@ pub(crate) fn record_bytes_max(record: &Record<'_>) -> usize {
     })
 }
 
-/// How the records of a batch are stamped.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Stamps {
+/// How the records of a batch are stamped. The default is the epoch, for records that all have a
+/// timestamp of their own.
+///
+/// ```
+/// use anabranch::format::{self, Stamps};
+/// use anabranch::{Record, Timestamp};
+///
+/// let [noon, one] = [43_200_000, 46_800_000].map(Timestamp::from_millis);
+/// let record = Record::new("2 espresso").with_timestamp(noon);
+/// for (stamps, expected) in [(Stamps::create_time(one), noon), (Stamps::log_append_time(one), one)] {
+///     let bytes = format::encode(&[record], 0, stamps)?;
+///     assert_eq!(format::decode(&bytes)?.max_timestamp(), expected);
+/// }
+/// # Ok::<(), anabranch::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stamps {
     /// The timestamp of records without one, or under `LogAppendTime` of all of them.
     pub now: Timestamp,
     /// Whether a record's own timestamp counts.
@@ -46,8 +60,19 @@ pub(crate) struct Stamps {
 }
 
 impl Stamps {
+    /// Records keep their own timestamp; those without one get `now`.
+    pub const fn create_time(now: Timestamp) -> Self {
+        Stamps { now, timestamp_type: TimestampType::CreateTime }
+    }
+
+    /// All records get `now`.
+    pub const fn log_append_time(now: Timestamp) -> Self {
+        Stamps { now, timestamp_type: TimestampType::LogAppendTime }
+    }
+
+    /// The timestamp that `record` gets.
     #[inline]
-    fn of(self, record: &Record<'_>) -> Timestamp {
+    pub(crate) fn of(self, record: &Record<'_>) -> Timestamp {
         match self.timestamp_type {
             TimestampType::CreateTime => record.timestamp.unwrap_or(self.now),
             TimestampType::LogAppendTime => self.now,
@@ -138,66 +163,82 @@ fn timestamp_delta(timestamp: Timestamp, base: Timestamp) -> i64 {
 /// The raw form of -1, the length of what is null.
 const NULL: u64 = varint::zigzag(-1);
 
-/// What the fast path of [`put_record`] scribbles at most behind key and value.
+/// What the fast path of [`put_record`] wants behind key, value and headers: room for the other
+/// numbers, and for the last of them to be stored as a whole word.
 const SLACK: usize = 32;
+
+/// Below this, key, value and headers leave no number of the record longer than two bytes.
+const SHORT_PAYLOAD_END: usize = (varint::TWO_BYTES_END / 2) as usize - 16;
 
 /// Encodes a record to the start of `to` and returns what it takes.
 #[inline]
 fn put_record(to: &mut [u8], record: &Record<'_>, index: u32, timestamp_delta: i64) -> usize {
-    let timestamp_delta = varint::zigzag(timestamp_delta);
-    let offset_delta = u64::from(index) << 1;
-    let payload = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
-    let is_short = (timestamp_delta | offset_delta) < varint::TWO_BYTES_END
+    let deltas =
+        Deltas { timestamp: varint::zigzag(timestamp_delta), offset: u64::from(index) << 1 };
+    let headers_bytes = headers_bytes(record.headers);
+    let key_bytes = record.key.map_or(0, <[u8]>::len);
+    let value_bytes = record.value.map_or(0, <[u8]>::len);
+    let payload = key_bytes + value_bytes + headers_bytes;
+    let is_short = (deltas.timestamp | deltas.offset) < varint::TWO_BYTES_END
         && payload < SHORT_PAYLOAD_END
-        && record.headers.is_empty()
         && to.len() >= payload + SLACK;
     if is_short {
-        put_short(to, record, offset_delta, timestamp_delta)
+        put_short(to, record, deltas, payload)
     } else {
-        put_long(to, record, offset_delta, timestamp_delta)
+        put_long(to, record, deltas, payload)
     }
 }
 
-/// Below this, a record without headers has no number of more than two bytes.
-const SHORT_PAYLOAD_END: usize = (varint::TWO_BYTES_END / 2) as usize - 16;
+/// A record's distance from its batch's base, raw.
+#[derive(Clone, Copy)]
+struct Deltas {
+    timestamp: u64,
+    offset: u64,
+}
 
 #[inline(always)]
-fn put_short(to: &mut [u8], record: &Record<'_>, offset_delta: u64, timestamp_delta: u64) -> usize {
-    let timestamp_delta = Packed::new(timestamp_delta);
-    let offset_delta = Packed::new(offset_delta);
+fn put_short(to: &mut [u8], record: &Record<'_>, deltas: Deltas, payload: usize) -> usize {
+    let timestamp = Packed::new(deltas.timestamp);
+    let offset = Packed::new(deltas.offset);
     let value = record.value.unwrap_or_default();
-    let value_len = Packed::new(record.value.map_or(NULL, |value| varint::zigzag_len(value.len())));
-    let deltas = timestamp_delta.bits | offset_delta.bits << (8 * timestamp_delta.len);
-    let deltas_len = timestamp_delta.len + offset_delta.len;
-    let fixed = 1 + deltas_len + value_len.len + 1;
+    let value_len = Packed::new(len_or_null(record.value));
+    let deltas_bits = timestamp.bits | offset.bits << (8 * timestamp.len);
+    let deltas_len = timestamp.len + offset.len;
     let mut at;
-    let length;
     if let Some(key) = record.key {
         let key_len = Packed::new(varint::zigzag_len(key.len()));
-        let body = fixed + key_len.len + key.len() + value.len();
-        length = Packed::new(varint::zigzag_len(body));
-        let prefix = length.bits | deltas << (8 * (length.len + 1));
-        at = length.len + 1 + deltas_len;
-        store(to, 0, prefix);
+        let body = 1 + deltas_len + key_len.len + value_len.len + payload;
+        at = put_prefix(to, body, deltas_bits) + deltas_len;
         store(to, at, key_len.bits);
         at += key_len.len;
-        copy(to, at, key);
+        copy_small(&mut to[at..][..key.len()], key);
         at += key.len();
         store(to, at, value_len.bits);
     } else {
-        let body = fixed + 1 + value.len();
-        length = Packed::new(varint::zigzag_len(body));
-        let prefix = length.bits | deltas << (8 * (length.len + 1));
-        at = length.len + 1 + deltas_len;
-        store(to, 0, prefix);
+        // The null's one byte and the value's length in one store.
+        let body = 1 + deltas_len + 1 + value_len.len + payload;
+        at = put_prefix(to, body, deltas_bits) + deltas_len;
         store(to, at, NULL | value_len.bits << 8);
         at += 1;
     }
     at += value_len.len;
     to[at..][..value.len()].copy_from_slice(value);
     at += value.len();
-    to[at] = 0;
-    at + 1
+    if record.headers.is_empty() {
+        to[at] = 0;
+        at + 1
+    } else {
+        at + put_headers(&mut to[at..], record.headers)
+    }
+}
+
+/// Stores length, attributes and deltas of a short record; returns where the deltas start.
+#[inline(always)]
+fn put_prefix(to: &mut [u8], body: usize, deltas: u64) -> usize {
+    let length = Packed::new(varint::zigzag_len(body));
+    let deltas_at = length.len + 1;
+    store(to, 0, length.bits | deltas << (8 * deltas_at));
+    deltas_at
 }
 
 #[inline(always)]
@@ -205,81 +246,87 @@ fn store(to: &mut [u8], at: usize, word: u64) {
     to[at..][..8].copy_from_slice(&word.to_le_bytes());
 }
 
+/// Copies a few bytes without the call that a length known at run time is otherwise.
 #[inline(always)]
-fn copy(to: &mut [u8], at: usize, bytes: &[u8]) {
-    to[at..][..bytes.len()].copy_from_slice(bytes);
-}
-
-#[inline(never)]
-fn put_long(to: &mut [u8], record: &Record<'_>, offset_delta: u64, timestamp_delta: u64) -> usize {
-    let key_len = record.key.map_or(NULL, |key| varint::zigzag_len(key.len()));
-    let value_len = record.value.map_or(NULL, |value| varint::zigzag_len(value.len()));
-    let key = record.key.unwrap_or_default();
-    let value = record.value.unwrap_or_default();
-    let body = 1
-        + varint::len(timestamp_delta)
-        + varint::len(offset_delta)
-        + varint::len(key_len)
-        + key.len()
-        + varint::len(value_len)
-        + value.len()
-        + headers_bytes(record.headers);
-    let mut out = Out { to, at: 0 };
-    out.varint(varint::zigzag_len(body));
-    out.bytes(&[0]);
-    out.varint(timestamp_delta);
-    out.varint(offset_delta);
-    out.varint(key_len);
-    out.bytes(key);
-    out.varint(value_len);
-    out.bytes(value);
-    out.varint(varint::zigzag_len(record.headers.len()));
-    for header in record.headers {
-        out.varint(varint::zigzag_len(header.name.len()));
-        out.bytes(header.name.as_bytes());
-        out.varint(header.value.map_or(NULL, |value| varint::zigzag_len(value.len())));
-        out.bytes(header.value.unwrap_or_default());
+fn copy_small(to: &mut [u8], from: &[u8]) {
+    debug_assert_eq!(to.len(), from.len());
+    if let (Some(head), Some(tail), 8..=16) =
+        (from.first_chunk::<8>(), from.last_chunk::<8>(), from.len())
+    {
+        let len = from.len();
+        to[..8].copy_from_slice(head);
+        to[len - 8..len].copy_from_slice(tail);
+    } else {
+        to.copy_from_slice(from);
     }
-    out.at
 }
 
+/// Any record, to the byte: writes nothing behind its end.
+#[inline(never)]
+fn put_long(to: &mut [u8], record: &Record<'_>, deltas: Deltas, payload: usize) -> usize {
+    let body = 1
+        + varint::len(deltas.timestamp)
+        + varint::len(deltas.offset)
+        + varint::len(len_or_null(record.key))
+        + varint::len(len_or_null(record.value))
+        + payload;
+    let mut at = put_varint(to, varint::zigzag_len(body));
+    to[at] = 0;
+    at += 1;
+    at += put_varint(&mut to[at..], deltas.timestamp);
+    at += put_varint(&mut to[at..], deltas.offset);
+    at += put_nullable(&mut to[at..], record.key);
+    at += put_nullable(&mut to[at..], record.value);
+    at + put_headers(&mut to[at..], record.headers)
+}
+
+/// What the headers of a record take, their count included.
+#[inline(always)]
 fn headers_bytes(headers: &[Header<'_>]) -> usize {
+    if headers.is_empty() {
+        return 1;
+    }
     let count = varint::len(varint::zigzag_len(headers.len()));
     headers.iter().fold(count, |bytes, header| {
-        let value = header.value.map_or(0, <[u8]>::len);
-        let value_len = header.value.map_or(NULL, |value| varint::zigzag_len(value.len()));
-        let name_len = varint::zigzag_len(header.name.len());
-        bytes + varint::len(name_len) + header.name.len() + varint::len(value_len) + value
+        let name_len = varint::len(varint::zigzag_len(header.name.len()));
+        let value_len = varint::len(len_or_null(header.value));
+        bytes + name_len + header.name.len() + value_len + header.value.map_or(0, <[u8]>::len)
     })
 }
 
-/// Bytes being filled from their start.
-struct Out<'a> {
-    to: &'a mut [u8],
-    at: usize,
+#[inline(never)]
+fn put_headers(to: &mut [u8], headers: &[Header<'_>]) -> usize {
+    let mut at = put_varint(to, varint::zigzag_len(headers.len()));
+    for header in headers {
+        at += put_nullable(&mut to[at..], Some(header.name.as_bytes()));
+        at += put_nullable(&mut to[at..], header.value);
+    }
+    at
 }
 
-impl Out<'_> {
-    #[inline]
-    fn bytes(&mut self, bytes: &[u8]) {
-        self.to[self.at..][..bytes.len()].copy_from_slice(bytes);
-        self.at += bytes.len();
-    }
+/// The raw length of bytes that may be null.
+#[inline]
+fn len_or_null(bytes: Option<&[u8]>) -> u64 {
+    bytes.map_or(NULL, |bytes| varint::zigzag_len(bytes.len()))
+}
 
-    #[inline]
-    fn varint(&mut self, raw: u64) {
-        match self.to[self.at..].first_chunk_mut::<8>() {
-            Some(chunk) if raw < varint::TWO_BYTES_END => {
-                let packed = Packed::new(raw);
-                *chunk = packed.bits.to_le_bytes();
-                self.at += packed.len;
-            }
-            _ => {
-                let (bytes, len) = varint::encode(raw);
-                self.bytes(&bytes[..len]);
-            }
-        }
+#[inline]
+fn put_nullable(to: &mut [u8], bytes: Option<&[u8]>) -> usize {
+    let at = put_varint(to, len_or_null(bytes));
+    let bytes = bytes.unwrap_or_default();
+    copy_small(&mut to[at..][..bytes.len()], bytes);
+    at + bytes.len()
+}
+
+#[inline]
+fn put_varint(to: &mut [u8], raw: u64) -> usize {
+    if raw < 0x80 {
+        to[0] = raw.to_le_bytes()[0];
+        return 1;
     }
+    let (bytes, len) = varint::encode(raw);
+    to[..len].copy_from_slice(&bytes[..len]);
+    len
 }
 
 /// A batch under construction: records come one by one, over time.
@@ -290,7 +337,7 @@ impl Out<'_> {
 #[derive(Debug, Default)]
 pub(crate) struct BatchBuilder {
     /// Zeros, or leftovers, behind `end`.
-    bytes: Vec<u8>,
+    buffer: Vec<u8>,
     end: usize,
     count: u32,
     base_timestamp: Timestamp,
@@ -300,7 +347,7 @@ pub(crate) struct BatchBuilder {
 impl BatchBuilder {
     /// A builder that fills `buffer` from its start; what it holds is lost, its allocation is used.
     pub(crate) fn with_buffer(buffer: Vec<u8>) -> Self {
-        BatchBuilder { bytes: buffer, end: HEADER_BYTES, ..BatchBuilder::default() }
+        BatchBuilder { buffer, end: HEADER_BYTES, ..BatchBuilder::default() }
     }
 
     /// Adds a record with this timestamp; its own is not looked at.
@@ -313,16 +360,16 @@ impl BatchBuilder {
         self.max_timestamp = self.max_timestamp.max(timestamp);
         let delta = timestamp_delta(timestamp, self.base_timestamp);
         let needed = self.end + record_bytes_max(record);
-        if self.bytes.len() < needed {
+        if self.buffer.len() < needed {
             self.grow(needed);
         }
-        self.end += put_record(&mut self.bytes[self.end..], record, self.count, delta);
+        self.end += put_record(&mut self.buffer[self.end..], record, self.count, delta);
         self.count += 1;
     }
 
     #[cold]
     fn grow(&mut self, needed: usize) {
-        self.bytes.resize(needed.max(2 * self.bytes.len()), 0);
+        self.buffer.resize(needed.max(2 * self.buffer.len()), 0);
     }
 
     /// What the batch takes so far, header included.
@@ -348,16 +395,32 @@ impl BatchBuilder {
             base_timestamp: self.base_timestamp,
             max_timestamp: self.max_timestamp,
         };
-        put_header(&mut self.bytes, &encoded, 0, TimestampType::CreateTime);
-        EncodedBatch { bytes: self.bytes, encoded }
+        put_header(&mut self.buffer, &encoded, 0, TimestampType::CreateTime);
+        EncodedBatch { buffer: self.buffer, encoded }
     }
 }
 
 /// What a [`BatchBuilder`] built.
 #[derive(Debug)]
 pub(crate) struct EncodedBatch {
-    /// The batch, with base offset 0; hand it back to [`BatchBuilder::with_buffer`] when it is done.
-    pub bytes: Vec<u8>,
+    buffer: Vec<u8>,
     /// What it became.
     pub encoded: Encoded,
+}
+
+impl EncodedBatch {
+    /// The batch, with base offset 0 until that is set.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.buffer[..self.encoded.bytes]
+    }
+
+    /// The batch, to set its base offset and append time.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.buffer[..self.encoded.bytes]
+    }
+
+    /// Gives the buffer back, for the next [`BatchBuilder::with_buffer`].
+    pub(crate) fn into_buffer(self) -> Vec<u8> {
+        self.buffer
+    }
 }

@@ -26,7 +26,7 @@
 //! | `validate.rs` | Bytes from elsewhere: everything checked once, so that the walk need not. |
 //! | `varint.rs` `crc.rs` | Small numbers; the checksum. |
 //!
-//! 1. What [`encode_batch`] writes, [`validate`] accepts once it is sealed; what `validate` accepts,
+//! 1. What [`encode_batch`] writes, [`validate()`] accepts once it is sealed; what `validate` accepts,
 //!    [`RecordWalk`] walks to the end.
 //! 2. Within the process the CRC field of a batch is 0; [`seal`] fills it in on the way out. The CRC
 //!    covers all that follows it, so base offset and leader epoch can be patched at any time.
@@ -35,15 +35,19 @@
 mod crc;
 mod encode;
 mod header;
+mod validate;
 mod varint;
 mod walk;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use crc::{crc, seal};
-pub(crate) use encode::{
-    BatchBuilder, Encoded, EncodedBatch, Stamps, encode_batch, record_bytes_max,
-};
+pub use encode::Stamps;
+pub(crate) use encode::{BatchBuilder, Encoded, EncodedBatch, encode_batch, record_bytes_max};
 pub(crate) use header::{
-    Attributes, BatchHeader, HEADER_BYTES, base_offset, batch_bytes, last_offset, max_timestamp,
-    set_base_offset, set_log_append_time,
+    Attributes, BatchHeader, HEADER_BYTES, base_offset, batch_bytes, count, last_offset,
+    max_timestamp, set_base_offset, set_log_append_time,
 };
+pub(crate) use validate::{Checks, validate};
 pub(crate) use walk::{RawHeaders, RecordRef, RecordWalk};
