@@ -84,6 +84,26 @@ fn a_batch_has_the_bytes_computed_by_hand() {
     assert_eq!(encode(42, &records), expected);
 }
 
+/// The example in `docs/log-format.md`, byte for byte; the CRC is not shown there.
+#[test]
+fn the_documented_example_is_true() {
+    let page = include_str!("../../../docs/log-format.md");
+    let example = page.split("### An example").nth(1).and_then(|rest| rest.split("```").nth(1));
+    let shown: Vec<u8> = example
+        .expect("the page has the example")
+        .lines()
+        .filter_map(|line| line.get(..69.min(line.len())))
+        .flat_map(str::split_whitespace)
+        .filter_map(|byte| match byte {
+            "--" => Some(0),
+            byte => u8::from_str_radix(byte, 16).ok().filter(|_| byte.len() == 2),
+        })
+        .collect();
+    let headers = [Header { name: "h", value: Some(b"v") }];
+    let record = Record::new("value").with_key("key").with_headers(&headers);
+    assert_eq!(shown, encode(42, &[record]));
+}
+
 #[test]
 fn what_was_encoded_is_what_is_walked() {
     sample(|records| {
@@ -126,6 +146,15 @@ fn lengths_around_each_width_of_a_number_come_back() {
             }
         }
     }
+}
+
+/// The sizes that the page gives.
+#[test]
+fn a_plain_record_takes_what_is_documented() {
+    let records = [Record::new(&[7; 100]); 65];
+    assert_eq!(encode(0, &records[..1]).len(), 170);
+    assert_eq!(encode(0, &records[..64]).len(), HEADER_BYTES + 64 * 109);
+    assert_eq!(encode(0, &records).len(), HEADER_BYTES + 64 * 109 + 110);
 }
 
 #[test]
