@@ -2,6 +2,7 @@
 
 mod clock;
 mod error;
+pub mod format;
 mod ids;
 mod log;
 mod producer;
@@ -10,7 +11,9 @@ mod sync;
 mod topic;
 
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use error::{AppendError, BatchError, Error, FlushError, ReadError, SendError, TopicError};
+pub use error::{
+    AppendError, BatchError, EncodeError, Error, FlushError, ReadError, SendError, TopicError,
+};
 pub use ids::{GroupId, MemberId, Offset, PartitionId, Timestamp, TopicName, TopicPartition};
 pub use producer::partitioner;
 pub use producer::{Delivery, Producer, ProducerBuilder};

@@ -121,7 +121,7 @@ impl Appender {
     pub(crate) fn append_encoded(&mut self, batch: &EncodedBatch, stamps: Stamps) -> Offset {
         let base_offset = self.next_offset;
         let encoded = self.writer.as_mut().expect(HAS_ROOM).append(|spare| {
-            let bytes = &batch.bytes[..batch.encoded.bytes];
+            let bytes = batch.bytes();
             spare[..bytes.len()].copy_from_slice(bytes);
             batch::set_base_offset(spare, base_offset);
             if stamps.timestamp_type == TimestampType::CreateTime {

@@ -372,7 +372,7 @@ impl Accumulator {
             self.freed.notify_all();
             drop(leave);
             state = queue.state.lock();
-            state.buffer = next.batch.bytes;
+            state.buffer = next.batch.into_buffer();
             if state.is_appending {
                 return state; // somebody else took over between the two
             }

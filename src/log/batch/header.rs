@@ -252,6 +252,24 @@ pub(crate) fn max_timestamp(bytes: &[u8]) -> Timestamp {
     timestamp_at(bytes, MAX_TIMESTAMP_AT)
 }
 
+/// What the timestamps of the batch that `bytes` starts with are relative to.
+#[inline]
+pub(super) fn base_timestamp(bytes: &[u8]) -> Timestamp {
+    timestamp_at(bytes, BASE_TIMESTAMP_AT)
+}
+
+/// How the records of the batch that `bytes` starts with are to be read.
+#[inline]
+pub(super) fn attributes(bytes: &[u8]) -> Attributes {
+    Attributes(u16::from_be_bytes(field(bytes, ATTRIBUTES_AT)))
+}
+
+/// How many records the batch that `bytes` starts with has.
+#[inline]
+pub(crate) fn count(bytes: &[u8]) -> u32 {
+    u32::from_be_bytes(field(bytes, COUNT_AT))
+}
+
 /// Moves a batch to where the log puts it. The CRC does not cover the base offset.
 #[inline]
 pub(crate) fn set_base_offset(batch: &mut [u8], offset: Offset) {

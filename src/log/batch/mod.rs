@@ -20,30 +20,39 @@
 //!
 //! | File | Its one job |
 //! |---|---|
-//! | `encode.rs` | Records to a batch, in place; the builder that batches over time. |
+//! | `encode.rs` `record.rs` | Records to a batch, in place; one record to bytes. |
+//! | `builder.rs` | A batch that is built over time. |
 //! | `header.rs` | The fixed part, read and written; what is patched later; peeks. |
 //! | `walk.rs` | A batch to records, without a copy. |
 //! | `validate.rs` | Bytes from elsewhere: everything checked once, so that the walk need not. |
 //! | `varint.rs` `crc.rs` | Small numbers; the checksum. |
 //!
-//! 1. What [`encode_batch`] writes, [`validate`] accepts once it is sealed; what `validate` accepts,
+//! 1. What [`encode_batch`] writes, [`validate()`] accepts once it is sealed; what `validate` accepts,
 //!    [`RecordWalk`] walks to the end.
 //! 2. Within the process the CRC field of a batch is 0; [`seal`] fills it in on the way out. The CRC
 //!    covers all that follows it, so base offset and leader epoch can be patched at any time.
-//! 3. A batch is at most `i32::MAX` bytes long, whoever wrote it.
+//! 3. A batch of ours is at most `i32::MAX` bytes long; in a foreign one, so many follow the length.
 
+mod builder;
 mod crc;
 mod encode;
 mod header;
+mod record;
+mod validate;
 mod varint;
 mod walk;
 
+#[cfg(test)]
+mod tests;
+
+pub(crate) use builder::{BatchBuilder, EncodedBatch};
 pub(crate) use crc::{crc, seal};
-pub(crate) use encode::{
-    BatchBuilder, Encoded, EncodedBatch, Stamps, encode_batch, record_bytes_max,
-};
+pub use encode::Stamps;
+pub(crate) use encode::{Encoded, encode_batch};
 pub(crate) use header::{
-    Attributes, BatchHeader, HEADER_BYTES, base_offset, batch_bytes, last_offset, max_timestamp,
-    set_base_offset, set_log_append_time,
+    Attributes, BatchHeader, HEADER_BYTES, base_offset, batch_bytes, count, last_offset,
+    max_timestamp, set_base_offset, set_log_append_time,
 };
+pub(crate) use record::record_bytes_max;
+pub(crate) use validate::{Checks, validate};
 pub(crate) use walk::{HeaderWalk, RawHeaders, RecordRef, RecordWalk};
