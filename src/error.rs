@@ -178,6 +178,18 @@ pub enum SendError {
         /// The producer's `buffer_bytes`.
         max: usize,
     },
+    /// A setting of the producer is outside its range. There is no producer.
+    #[error("{setting} of the producer for topic {topic} is {value}, {reason}")]
+    InvalidSetting {
+        /// The topic.
+        topic: TopicName,
+        /// The setting's name, as its setter is called.
+        setting: &'static str,
+        /// The value asked for.
+        value: String,
+        /// What values it takes.
+        reason: &'static str,
+    },
     /// The partition refused the batch.
     #[error(transparent)]
     Append(#[from] AppendError),

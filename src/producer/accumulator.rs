@@ -246,7 +246,7 @@ impl Accumulator {
         } else {
             let now = topic.now();
             let queue = self.queue(id);
-            self.append_closed(queue, queue.state.lock(), topic, id, now);
+            drop(self.append_closed(queue, queue.state.lock(), topic, id, now));
         }
     }
 
@@ -337,7 +337,7 @@ impl Accumulator {
         for (id, queue) in self.used() {
             let mut state = queue.state.lock();
             state.close_open();
-            self.append_closed(queue, state, topic, id, now);
+            drop(self.append_closed(queue, state, topic, id, now));
         }
     }
 

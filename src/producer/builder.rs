@@ -4,6 +4,7 @@ use super::Producer;
 use super::accumulator::{Accumulator, Limits};
 use super::partitioner::{DefaultPartitioner, Partitioner};
 use super::route::Router;
+use crate::error::SendError;
 use crate::topic::Topic;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use std::time::Duration;
 /// use anabranch::{Producer, Record, Topic, TopicConfig};
 ///
 /// let topic = Topic::in_memory("orders", TopicConfig::new().partitions(2))?;
-/// let producer = Producer::builder(&topic).partitioner(RoundRobinPartitioner::new()).build();
+/// let producer = Producer::builder(&topic).partitioner(RoundRobinPartitioner::new()).build()?;
 /// assert_eq!(producer.send(Record::new("a"))?.partition, 0);
 /// assert_eq!(producer.send(Record::new("b"))?.partition, 1);
 /// # Ok::<(), anabranch::Error>(())
@@ -64,7 +65,7 @@ impl ProducerBuilder {
     ///
     /// It is also how many bytes keyless records send to one partition before they move on.
     pub fn batch_bytes(mut self, bytes: usize) -> Self {
-        self.limits.batch_bytes = bytes.max(1);
+        self.limits.batch_bytes = bytes;
         self
     }
 
@@ -76,7 +77,7 @@ impl ProducerBuilder {
     }
 
     /// How long `enqueue` waits, in real time, for room in the buffer before it fails with
-    /// [`SendError::BufferFull`](crate::SendError::BufferFull). Default: 60 seconds, as in Kafka;
+    /// [`SendError::BufferFull`]. Default: 60 seconds, as in Kafka;
     /// zero fails at once.
     pub fn max_block(mut self, timeout: Duration) -> Self {
         self.limits.max_block = timeout;
@@ -84,9 +85,31 @@ impl ProducerBuilder {
     }
 
     /// Makes the producer.
-    pub fn build(self) -> Producer {
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::InvalidSetting`] if `batch_bytes` is 0.
+    pub fn build(self) -> Result<Producer, SendError> {
         let mut limits = self.limits;
+        if limits.batch_bytes == 0 {
+            return Err(SendError::InvalidSetting {
+                topic: self.topic.topic_name().clone(),
+                setting: "batch_bytes",
+                value: "0".to_owned(),
+                reason: "the least is 1",
+            });
+        }
         limits.batch_bytes = limits.batch_bytes.min(self.topic.config().max_batch_bytes);
+        Ok(self.make(limits))
+    }
+
+    /// Makes the producer with the defaults, which are in range.
+    pub(super) fn with_defaults(self) -> Producer {
+        let limits = self.limits;
+        self.make(limits)
+    }
+
+    fn make(self, limits: Limits) -> Producer {
         let router = match self.partitioner {
             Some(custom) => Router::Custom(custom),
             None => Router::Default(DefaultPartitioner::new(limits.batch_bytes)),

@@ -79,7 +79,7 @@ impl Drop for FlushOnDrop {
 impl Producer {
     /// A producer with the defaults named at [`ProducerBuilder`].
     pub fn new(topic: &Topic) -> Producer {
-        Producer::builder(topic).build()
+        Producer::builder(topic).with_defaults()
     }
 
     /// A producer with other settings than the defaults.
@@ -196,7 +196,7 @@ impl Producer {
     /// use std::time::Duration;
     ///
     /// let topic = Topic::in_memory("orders", TopicConfig::new())?;
-    /// let producer = Producer::builder(&topic).linger(Duration::from_secs(60)).build();
+    /// let producer = Producer::builder(&topic).linger(Duration::from_secs(60)).build()?;
     /// let first = producer.enqueue(Record::new("2 espresso"))?;
     /// let second = producer.enqueue(Record::new("1 water"))?;
     /// assert_eq!(topic.stats().total.appends, 0);
