@@ -235,15 +235,20 @@ mod keyless_records {
     #[test]
     fn keyed_records_and_strangers_do_not_count() {
         let topic = TopicView::new("t", 3);
-        let partitioner = DefaultPartitioner::new(100).with_random(Draws::new().source());
-        assert_eq!(partitioner.partition(&keyless(), &topic), 0);
-        partitioner.appended(&keyless().with_key("k"), 0, 1_000, &topic);
-        partitioner.appended(&keyless(), 2, 1_000, &topic); // not the partition it sticks to
-        assert_eq!(partitioner.partition(&keyless(), &topic), 0);
-        partitioner.appended(&keyless(), 0, 100, &topic);
-        assert_eq!(partitioner.partition(&keyless(), &topic), 1);
+        for topic in [topic, topic.with_backlog(&[])] {
+            let partitioner = DefaultPartitioner::new(100).with_random(Draws::new().source());
+            assert_eq!(partitioner.partition(&keyless(), &topic), 0);
+            partitioner.appended(&keyless().with_key("k"), 0, 1_000, &topic);
+            partitioner.appended(&keyless(), 2, 1_000, &topic); // not the partition it sticks to
+            assert_eq!(partitioner.partition(&keyless(), &topic), 0);
+            partitioner.appended(&keyless(), 0, 100, &topic);
+            assert_eq!(partitioner.partition(&keyless(), &topic), 1);
+        }
+    }
 
-        // A keyed record that closes a batch stays where its key belongs, due or not.
+    #[test]
+    fn a_keyed_record_that_closes_a_batch_stays_where_its_key_belongs() {
+        let topic = TopicView::new("t", 3);
         let partitioner = DefaultPartitioner::new(100).with_random(Draws::new().source());
         let open = topic.with_open_batches(&[0]);
         assert_eq!(partitioner.partition(&keyless(), &open), 0);

@@ -63,9 +63,9 @@ fn weigh(
         shortest = shortest.min(length);
         longest = longest.max(length);
     }
-    let partition_count = partition_count as u64;
-    let is_level = count == partition_count && shortest == longest;
-    if count == 0 || partition_count < 2 || is_level {
+    // A topic's only partition is level with itself.
+    let is_level = count == partition_count as u64 && shortest == longest;
+    if count == 0 || is_level {
         return None;
     }
     // The sum of `longest + 1 - length` over all of them: at least 1 each.
