@@ -77,7 +77,7 @@ pub fn encode(
         }
     }
     let mut to = vec![0; bytes];
-    let encoded = batch::encode_batch(&mut to, base_offset, stamps, records, count);
+    let encoded = batch::encode_batch(&mut to, base_offset, stamps, records);
     to.truncate(encoded.bytes);
     batch::seal(&mut to);
     Ok(to)

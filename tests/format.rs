@@ -98,7 +98,10 @@ fn cross_check(samples: &[Sample], base_offset: Offset, stamps: Stamps) {
     let read = RecordBatchDecoder::decode(&mut Bytes::from(ours.clone())).expect("valid");
     assert_eq!(read.records.len(), samples.len());
     for (index, (record, sent)) in read.records.iter().zip(samples).enumerate() {
-        assert_eq!(record.offset, i64::try_from(base_offset).unwrap() + index as i64);
+        assert_eq!(
+            record.offset,
+            i64::try_from(base_offset).expect("within the format") + index as i64
+        );
         assert_eq!(record.timestamp, sent.timestamp(stamps));
         assert_eq!(record.key.as_deref(), sent.key.as_deref());
         assert_eq!(record.value.as_deref(), sent.value.as_deref());
