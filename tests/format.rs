@@ -8,7 +8,6 @@
 use anabranch::format::{self, Stamps};
 use anabranch::{BatchError, EncodeError, Header, Offset, Record, Timestamp, TimestampType};
 use bytes::{Bytes, BytesMut};
-use indexmap::IndexMap;
 use kafka_protocol::protocol::StrBytes;
 use kafka_protocol::records::{
     Compression, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, Record as KafkaRecord, RecordBatchDecoder,
@@ -227,7 +226,7 @@ fn what_other_producers_say_in_the_header_is_read() {
             timestamp: 5,
             key: None,
             value: Some(Bytes::from_static(b"v")),
-            headers: IndexMap::from([(StrBytes::from_static_str("h"), None)]),
+            headers: [(StrBytes::from_static_str("h"), None)].into(),
         })
         .collect();
     let bytes = encode_theirs(&records);
