@@ -25,6 +25,7 @@ use crate::ids::{Offset, Timestamp};
 use crate::log::batch::{self, BatchHeader, Checks, HEADER_BYTES, RawHeaders, RecordWalk};
 use crate::record::{Header, Record, TimestampType};
 use std::fmt;
+use std::iter::FusedIterator;
 
 pub use crate::log::batch::Stamps;
 
@@ -77,7 +78,7 @@ pub fn encode(
         }
     }
     let mut to = vec![0; bytes];
-    let encoded = batch::encode_batch(&mut to, base_offset, stamps, records, count);
+    let encoded = batch::encode_batch(&mut to, base_offset, stamps, records);
     to.truncate(encoded.bytes);
     batch::seal(&mut to);
     Ok(to)
@@ -105,6 +106,68 @@ pub fn decode(bytes: &[u8]) -> Result<Batch<'_>, BatchError> {
     let header = batch::validate(bytes, Checks::COMPACTED)?;
     Ok(Batch { bytes, header })
 }
+
+/// Decodes batches that stand one behind the other, as in a segment file or a fetch response.
+///
+/// Each is checked as [`decode`] does it. After an error there is nothing more: where the next batch
+/// would start is not known.
+///
+/// ```
+/// use anabranch::format::{self, Stamps};
+/// use anabranch::Record;
+///
+/// let mut file = format::encode(&[Record::new("a"), Record::new("b")], 0, Stamps::default())?;
+/// file.extend(format::encode(&[Record::new("c")], 2, Stamps::default())?);
+/// file.truncate(file.len() - 1); // Power was lost here.
+///
+/// let mut batches = format::batches(&file);
+/// assert!(matches!(batches.next(), Some(Ok(batch)) if batch.len() == 2));
+/// assert_eq!(batches.position(), 61 + 8 + 8);
+/// assert!(matches!(batches.next(), Some(Err(_))));
+/// assert!(batches.next().is_none());
+/// # Ok::<(), anabranch::EncodeError>(())
+/// ```
+pub fn batches(bytes: &[u8]) -> Batches<'_> {
+    Batches { bytes, position: 0, has_failed: false }
+}
+
+/// Batches one behind the other; see [`batches`].
+///
+/// ```
+/// assert!(anabranch::format::batches(b"").next().is_none());
+/// ```
+#[derive(Clone, Debug)]
+pub struct Batches<'a> {
+    bytes: &'a [u8],
+    position: usize,
+    has_failed: bool,
+}
+
+impl Batches<'_> {
+    /// Where the next batch starts, or the one that was refused.
+    pub fn position(&self) -> usize {
+        self.position
+    }
+}
+
+impl<'a> Iterator for Batches<'a> {
+    type Item = Result<Batch<'a>, BatchError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = &self.bytes[self.position..];
+        if self.has_failed || rest.is_empty() {
+            return None;
+        }
+        let batch = BatchHeader::read(rest).and_then(|header| decode(&rest[..header.batch_bytes]));
+        match &batch {
+            Ok(batch) => self.position += batch.bytes.len(),
+            Err(_) => self.has_failed = true,
+        }
+        Some(batch)
+    }
+}
+
+impl FusedIterator for Batches<'_> {}
 
 /// One batch, checked: a view into the bytes that [`decode`] was given.
 ///

@@ -8,7 +8,6 @@
 use anabranch::format::{self, Stamps};
 use anabranch::{BatchError, EncodeError, Header, Offset, Record, Timestamp, TimestampType};
 use bytes::{Bytes, BytesMut};
-use indexmap::IndexMap;
 use kafka_protocol::protocol::StrBytes;
 use kafka_protocol::records::{
     Compression, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, Record as KafkaRecord, RecordBatchDecoder,
@@ -98,7 +97,10 @@ fn cross_check(samples: &[Sample], base_offset: Offset, stamps: Stamps) {
     let read = RecordBatchDecoder::decode(&mut Bytes::from(ours.clone())).expect("valid");
     assert_eq!(read.records.len(), samples.len());
     for (index, (record, sent)) in read.records.iter().zip(samples).enumerate() {
-        assert_eq!(record.offset, i64::try_from(base_offset).unwrap() + index as i64);
+        assert_eq!(
+            record.offset,
+            i64::try_from(base_offset).expect("within the format") + index as i64
+        );
         assert_eq!(record.timestamp, sent.timestamp(stamps));
         assert_eq!(record.key.as_deref(), sent.key.as_deref());
         assert_eq!(record.value.as_deref(), sent.value.as_deref());
@@ -224,7 +226,7 @@ fn what_other_producers_say_in_the_header_is_read() {
             timestamp: 5,
             key: None,
             value: Some(Bytes::from_static(b"v")),
-            headers: IndexMap::from([(StrBytes::from_static_str("h"), None)]),
+            headers: [(StrBytes::from_static_str("h"), None)].into(),
         })
         .collect();
     let bytes = encode_theirs(&records);

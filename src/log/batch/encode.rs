@@ -92,35 +92,37 @@ impl Encoded {
 
 /// Encodes one whole batch to the start of `to` and returns what it became.
 ///
-/// `to` has room for [`HEADER_BYTES`] and [`record_bytes_max`](super::record_bytes_max) of each record, which is what the
-/// fast path wants; a batch that just fits is encoded all the same. The caller has checked that
-/// the batch is at most `i32::MAX` bytes long and that no timestamp is negative.
+/// The caller has checked that the batch is at most `i32::MAX` bytes long and that no timestamp is
+/// negative. `to` has room for [`HEADER_BYTES`] and
+/// [`record_bytes_max`](super::record_bytes_max) of each record, which is what the fast path
+/// wants, and may find any of it scribbled on; a batch that just fits is encoded all the same.
 ///
 /// # Panics
 ///
-/// If there are not exactly `count` records, there is none, or `to` is too small.
+/// If there is no record, or `to` is too small.
 #[inline]
 pub(crate) fn encode_batch<'r, 'a: 'r>(
     to: &mut [u8],
     base_offset: Offset,
     stamps: Stamps,
     records: impl IntoIterator<Item = &'r Record<'a>>,
-    count: u32,
 ) -> Encoded {
-    let mut records = records.into_iter();
-    let first = records.next().expect("a batch holds at least one record");
-    let base_timestamp = stamps.of(first);
-    let mut max_timestamp = base_timestamp;
-    let mut at = HEADER_BYTES + put_record(&mut to[HEADER_BYTES..], first, 0, 0);
-    let mut index = 1;
+    let mut at = HEADER_BYTES;
+    let mut count = 0;
+    let mut base_timestamp = Timestamp::default();
+    let mut max_timestamp = Timestamp::default();
     for record in records {
         let timestamp = stamps.of(record);
+        if count == 0 {
+            base_timestamp = timestamp;
+            max_timestamp = timestamp;
+        }
         max_timestamp = max_timestamp.max(timestamp);
         let delta = timestamp_delta(timestamp, base_timestamp);
-        at += put_record(&mut to[at..], record, index, delta);
-        index += 1;
+        at += put_record(&mut to[at..], record, count, delta);
+        count += 1;
     }
-    assert!(index == count, "the caller has counted the records");
+    assert!(count > 0, "a batch holds at least one record");
     let encoded = Encoded { bytes: at, count, base_timestamp, max_timestamp };
     put_header(to, &encoded, base_offset, stamps.timestamp_type);
     encoded

@@ -42,7 +42,6 @@ impl Attributes {
     const LOG_APPEND_TIME: u16 = 1 << 3;
     const TRANSACTIONAL: u16 = 1 << 4;
     const CONTROL: u16 = 1 << 5;
-    const DELETE_HORIZON: u16 = 1 << 6;
     const KNOWN: u16 = 0x7f;
 
     /// Attributes that say nothing but what the timestamps mean.
@@ -78,11 +77,6 @@ impl Attributes {
     /// Whether the batch holds a marker of the log's own rather than a user's records.
     pub(crate) const fn is_control(self) -> bool {
         self.0 & Self::CONTROL != 0
-    }
-
-    /// Whether the base timestamp says when compaction may drop the tombstones.
-    pub(crate) const fn has_delete_horizon(self) -> bool {
-        self.0 & Self::DELETE_HORIZON != 0
     }
 
     /// Bits that no version of the format we know gives a meaning to.

@@ -48,7 +48,7 @@ const SLACK: usize = 32;
 const SHORT_PAYLOAD_END: usize = (varint::TWO_BYTES_END / 2) as usize - 16;
 
 /// Encodes a record to the start of `to` and returns what it takes.
-#[inline]
+#[inline(always)]
 pub(super) fn put_record(
     to: &mut [u8],
     record: &Record<'_>,
@@ -57,7 +57,7 @@ pub(super) fn put_record(
 ) -> usize {
     let deltas =
         Deltas { timestamp: varint::zigzag(timestamp_delta), offset: u64::from(index) << 1 };
-    let headers_bytes = headers_bytes(record.headers);
+    let headers_bytes = if record.headers.is_empty() { 1 } else { headers_bytes(record.headers) };
     let key_bytes = record.key.map_or(0, <[u8]>::len);
     let value_bytes = record.value.map_or(0, <[u8]>::len);
     let payload = key_bytes + value_bytes + headers_bytes;
@@ -163,11 +163,7 @@ fn put_long(to: &mut [u8], record: &Record<'_>, deltas: Deltas, payload: usize) 
 }
 
 /// What the headers of a record take, their count included.
-#[inline(always)]
 fn headers_bytes(headers: &[Header<'_>]) -> usize {
-    if headers.is_empty() {
-        return 1;
-    }
     let count = varint::len(varint::zigzag_len(headers.len()));
     headers.iter().fold(count, |bytes, header| {
         let name_len = varint::len(varint::zigzag_len(header.name.len()));

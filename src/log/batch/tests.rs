@@ -14,13 +14,13 @@ fn encode(base_offset: Offset, records: &[Record<'_>]) -> Vec<u8> {
 
 /// Encodes into exactly the bytes needed and into plenty, which take different paths.
 fn encode_stamped(base_offset: Offset, stamps: Stamps, records: &[Record<'_>]) -> Vec<u8> {
-    let count = u32::try_from(records.len()).unwrap();
     let bytes_max = HEADER_BYTES + records.iter().map(record_bytes_max).sum::<usize>();
     let mut bytes = vec![0xee; bytes_max];
-    let encoded = encode_batch(&mut bytes, base_offset, stamps, records, count);
+    let encoded = encode_batch(&mut bytes, base_offset, stamps, records);
+    assert_eq!(encoded.count as usize, records.len());
     bytes.truncate(encoded.bytes);
     let mut tight = vec![0xee; encoded.bytes];
-    assert_eq!(encode_batch(&mut tight, base_offset, stamps, records, count), encoded);
+    assert_eq!(encode_batch(&mut tight, base_offset, stamps, records), encoded);
     assert!(tight == bytes, "a tight fit gives the same bytes");
     assert_eq!(batch_bytes(&bytes), bytes.len());
     assert_eq!(encoded.max_timestamp, max_timestamp(&bytes));
@@ -129,8 +129,8 @@ fn what_was_encoded_is_what_is_walked() {
 
 #[test]
 fn lengths_around_each_width_of_a_number_come_back() {
-    for around in [0, 16, 64, 8_160, 8_192, 1 << 20] {
-        for len in (around as usize).saturating_sub(40)..around + 40 {
+    for around in [0_usize, 16, 64, 8_160, 8_192, 1 << 20] {
+        for len in around.saturating_sub(40)..around + 40 {
             let payload = vec![7; len];
             for record in [
                 Record::new(&payload),

@@ -12,6 +12,8 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     check(bytes);
+    let walked: usize = format::batches(bytes).flatten().map(|batch| batch.records().count()).sum();
+    assert!(walked <= bytes.len());
     if bytes.len() >= 61 {
         check(&put_right(bytes));
     }
