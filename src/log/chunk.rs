@@ -40,8 +40,6 @@ use std::ptr::NonNull;
 /// and one TLB entry for 2 MiB instead of 512. Fresh memory is the largest cost of an append.
 pub(crate) const HUGE_PAGE_BYTES: usize = 2 << 20;
 
-const PAGE_BYTES: usize = 4 << 10;
-
 /// The most a chunk can hold: its length is published in 32 bits.
 pub(crate) const CHUNK_BYTES_MAX: usize = u32::MAX as usize;
 
@@ -112,7 +110,7 @@ impl Memory {
                 )
             };
             // A kernel without huge pages refuses. Ordinary pages are slower and just as good.
-            drop(advised);
+            let _ = advised;
         }
     }
 

@@ -103,7 +103,6 @@ impl Appender {
     pub(crate) fn append<'r, 'a: 'r>(
         &mut self,
         records: impl Iterator<Item = &'r Record<'a>>,
-        count: u32,
         stamps: Stamps,
     ) -> Offset {
         let base_offset = self.next_offset;
@@ -111,7 +110,7 @@ impl Appender {
             .writer
             .as_mut()
             .expect(HAS_ROOM)
-            .append(|spare| batch::encode_batch(spare, base_offset, stamps, records, count));
+            .append(|spare| batch::encode_batch(spare, base_offset, stamps, records));
         self.account(&encoded);
         base_offset
     }

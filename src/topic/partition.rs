@@ -143,7 +143,6 @@ const NEVER: Timestamp = Timestamp::from_millis(i64::MAX);
 /// A batch that was checked and can no longer be refused.
 pub(crate) struct Checked<I> {
     records: I,
-    count: u32,
     bytes_max: usize,
     stamps: Stamps,
 }
@@ -327,24 +326,22 @@ impl Shared {
         I: Iterator<Item = &'r Record<'a>> + Clone,
     {
         let config = &self.settings.config;
-        let mut count: u32 = 0;
         let mut bytes_max = batch::HEADER_BYTES;
         for record in records.clone() {
-            count = count.saturating_add(1);
             bytes_max = bytes_max.saturating_add(batch::record_bytes_max(record));
             if let Some(stamp) = record.timestamp.filter(|stamp| stamp.as_millis() < 0) {
                 let millis = stamp.as_millis();
                 return Err(AppendError::NegativeTimestamp { partition: self.name(), millis });
             }
         }
-        if count == 0 {
+        if bytes_max == batch::HEADER_BYTES {
             return Err(AppendError::Empty { partition: self.name() });
         }
         let stamps = self.stamps(now);
         if bytes_max > config.max_batch_bytes {
-            bytes_max = self.measure(records.clone(), count, stamps, bytes_max)?;
+            bytes_max = self.measure(records.clone(), stamps, bytes_max)?;
         }
-        Ok(Checked { records, count, bytes_max, stamps })
+        Ok(Checked { records, bytes_max, stamps })
     }
 
     /// What a batch takes to the byte, for one that is near the limit or above it.
@@ -352,7 +349,6 @@ impl Shared {
     fn measure<'r, 'a: 'r>(
         &self,
         records: impl Iterator<Item = &'r Record<'a>> + Clone,
-        count: u32,
         stamps: Stamps,
         bytes_max: usize,
     ) -> Result<usize, AppendError> {
@@ -361,7 +357,7 @@ impl Shared {
         let bytes = if bytes_min > max {
             bytes_min
         } else {
-            batch::encode_batch(&mut vec![0; bytes_max], 0, stamps, records, count).bytes
+            batch::encode_batch(&mut vec![0; bytes_max], 0, stamps, records).bytes
         };
         if bytes > max {
             return Err(AppendError::TooLarge { partition: self.name(), bytes, max });
@@ -411,7 +407,7 @@ impl Shared {
         I: Iterator<Item = &'r Record<'a>> + Clone,
     {
         self.make_room(&mut stripe, batch.bytes_max, batch.stamps.now);
-        let base_offset = stripe.log.append(batch.records, batch.count, batch.stamps);
+        let base_offset = stripe.log.append(batch.records, batch.stamps);
         self.finish_append(stripe);
         base_offset
     }

@@ -12,7 +12,7 @@
 use super::partition::Shared;
 use crate::ids::{Offset, PartitionId, Timestamp, TopicName, TopicPartition};
 use crate::log::ChunkSlice;
-use crate::log::batch::{HeaderWalk, RecordRef, RecordWalk, batch_bytes};
+use crate::log::batch::{HeaderWalk, RecordRef, RecordWalk, base_offset, batch_bytes};
 use crate::record::{Header, OwnedHeader, OwnedRecord};
 use bytes::Bytes;
 use std::ops::Range;
@@ -61,21 +61,25 @@ pub(crate) struct SliceIter<'a> {
 impl<'a> Iterator for SliceIter<'a> {
     type Item = ConsumerRecord<'a>;
 
-    #[inline]
+    #[inline(always)] // a record that is returned through memory costs as much as decoding it
     fn next(&mut self) -> Option<ConsumerRecord<'a>> {
         loop {
             if let Some(record) = self.walk.as_mut().and_then(Iterator::next) {
-                if self.slice.offsets.contains(&record.offset) {
-                    return Some(ConsumerRecord { slice: self.slice, record });
+                if record.offset >= self.slice.offsets.end {
+                    return None;
                 }
-                continue;
+                return Some(ConsumerRecord { slice: self.slice, record });
             }
             if self.rest.is_empty() {
                 return None;
             }
             let (batch, rest) = self.rest.split_at(batch_bytes(self.rest));
             self.rest = rest;
-            self.walk = Some(RecordWalk::new(batch));
+            let mut walk = RecordWalk::new(batch);
+            if base_offset(batch) < self.slice.offsets.start {
+                walk.skip_to(self.slice.offsets.start);
+            }
+            self.walk = Some(walk);
         }
     }
 }
@@ -295,7 +299,7 @@ pub struct RecordsIter<'a> {
 impl<'a> Iterator for RecordsIter<'a> {
     type Item = ConsumerRecord<'a>;
 
-    #[inline]
+    #[inline(always)] // a record that is returned through memory costs as much as decoding it
     fn next(&mut self) -> Option<ConsumerRecord<'a>> {
         loop {
             if let Some(record) = self.current.as_mut()?.next() {

@@ -94,11 +94,6 @@ impl EncodedBatch {
         &self.buffer[..self.encoded.bytes]
     }
 
-    /// The batch, to set its base offset and append time.
-    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut self.buffer[..self.encoded.bytes]
-    }
-
     /// Gives the buffer back, for the next [`BatchBuilder::with_buffer`].
     pub(crate) fn into_buffer(self) -> Vec<u8> {
         self.buffer

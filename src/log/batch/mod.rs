@@ -46,12 +46,12 @@ mod walk;
 mod tests;
 
 pub(crate) use builder::{BatchBuilder, EncodedBatch};
-pub(crate) use crc::{crc, seal};
+pub(crate) use crc::seal;
 pub use encode::Stamps;
 pub(crate) use encode::{Encoded, encode_batch};
 pub(crate) use header::{
-    Attributes, BatchHeader, HEADER_BYTES, base_offset, batch_bytes, count, last_offset,
-    max_timestamp, set_base_offset, set_log_append_time,
+    BatchHeader, HEADER_BYTES, base_offset, batch_bytes, last_offset, max_timestamp,
+    set_base_offset, set_log_append_time,
 };
 pub(crate) use record::record_bytes_max;
 pub(crate) use validate::{Checks, validate};

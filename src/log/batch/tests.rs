@@ -1,5 +1,7 @@
 //! Both directions against each other, against bytes computed by hand, and against damage.
 
+use super::crc::crc;
+use super::header::Attributes;
 use super::header::{ATTRIBUTES_AT, COUNT_AT, LAST_OFFSET_DELTA_AT, LENGTH_AT, MAX_TIMESTAMP_AT};
 use super::*;
 use crate::error::BatchError;
@@ -114,15 +116,13 @@ fn what_was_encoded_is_what_is_walked() {
                 assert_eq!(record.offset, offset);
                 assert_eq!(record.timestamp, stamps.of(sent));
                 assert_eq!((record.key, record.value), (sent.key, sent.value));
-                assert_eq!(record.headers.len(), sent.headers.len());
-                assert_eq!(record.headers.is_empty(), sent.headers.is_empty());
+                assert_eq!(record.headers.iter().len(), sent.headers.len());
                 assert_eq!(record.headers.iter().collect::<Vec<_>>(), sent.headers);
                 offset += 1;
             }
             assert_eq!(offset, 42 + records.len() as Offset);
             assert_eq!(RecordWalk::new(&bytes).len(), records.len());
             assert_eq!((base_offset(&bytes), last_offset(&bytes)), (42, offset - 1));
-            assert_eq!(count(&bytes) as usize, records.len());
         }
     });
 }
@@ -183,10 +183,11 @@ fn a_batch_built_over_time_is_the_one_encoded_at_once() {
             }
             assert_eq!(builder.count() as usize, records.len());
             let bytes = builder.bytes();
-            let mut batch = builder.finish();
+            let batch = builder.finish();
             assert_eq!((batch.encoded.bytes, batch.bytes().len()), (bytes, bytes));
-            set_base_offset(batch.bytes_mut(), base_offset);
-            assert_eq!(batch.bytes(), encode(base_offset, records));
+            let mut bytes = batch.bytes().to_vec();
+            set_base_offset(&mut bytes, base_offset);
+            assert_eq!(bytes, encode(base_offset, records));
             buffer = batch.into_buffer();
         });
     }

@@ -28,6 +28,7 @@ pub(crate) struct Checks {
 
 impl Checks {
     /// What a batch must be before it is appended.
+    #[cfg(test)]
     pub(crate) const APPENDED: Checks = Checks { crc: true, contiguous: true };
 
     /// What a batch must be after compaction may have been over it.

@@ -161,18 +161,6 @@ pub(crate) struct RawHeaders<'a> {
 }
 
 impl<'a> RawHeaders<'a> {
-    /// How many headers there are.
-    #[inline]
-    pub(crate) fn len(&self) -> usize {
-        self.count(&mut 0)
-    }
-
-    /// Whether there are none.
-    #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// The headers, in the order they were sent.
     ///
     /// # Panics
