@@ -33,7 +33,7 @@ pub(crate) fn producer(topic: &Topic) -> Producer {
 
 /// A producer that batches only what waits anyway.
 pub(crate) fn producer_without_linger(topic: &Topic) -> Producer {
-    Producer::builder(topic).linger(Duration::ZERO).build()
+    Producer::builder(topic).linger(Duration::ZERO).build().expect("the settings are in range")
 }
 
 /// The partition that a key goes to.
