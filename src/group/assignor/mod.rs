@@ -3,6 +3,16 @@
 //! An assignor is a pure function from members and topics to a target. It does not know what is
 //! still held by whom: withholding a partition until its old owner has let go is the group's work.
 
+mod racks;
+mod range;
+mod roster;
+mod round_robin;
+mod sticky;
+
+pub use range::RangeAssignor;
+pub use round_robin::RoundRobinAssignor;
+pub use sticky::{CooperativeStickyAssignor, StickyAssignor};
+
 use crate::ids::{MemberId, PartitionId, TopicName, TopicPartition};
 use std::collections::BTreeMap;
 

@@ -1,0 +1,81 @@
+//! Racks: which members are close to a replica of which partition.
+//!
+//! Rack names are interned, each partition keeps the sorted numbers of its racks. A member without
+//! a rack is close to everything.
+//!
+//! Racks matter for a topic only if they can make a difference: some subscriber is on a rack that
+//! holds replicas, and not every partition is on all of the topic's racks.
+
+use super::roster::{Roster, Topic};
+use crate::ids::Map;
+
+/// The racks of one call.
+pub(super) struct RackMap {
+    /// By member; `None` is close to everything.
+    member_racks: Vec<Option<u32>>,
+    /// By slot, ascending, without duplicates.
+    slot_racks: Vec<Vec<u32>>,
+}
+
+impl RackMap {
+    /// Collects the racks of members and partitions.
+    pub(super) fn new(roster: &Roster<'_>) -> Self {
+        let mut numbers: Map<String, u32> = Map::default();
+        let mut number = |rack: &String| {
+            let next = u32::try_from(numbers.len()).expect("rack names do not fill the memory");
+            *numbers.entry(rack.clone()).or_insert(next)
+        };
+        let member_racks =
+            roster.members.iter().map(|member| member.rack.as_ref().map(&mut number)).collect();
+        let mut slot_racks = vec![Vec::new(); roster.slot_count()];
+        for topic in &roster.topics {
+            for partition in &topic.layout.partitions {
+                let Some(slot) = topic.slot(partition.id) else { continue };
+                let racks: &mut Vec<u32> = &mut slot_racks[slot as usize];
+                racks.extend(partition.racks.iter().map(&mut number));
+                racks.sort_unstable();
+                racks.dedup();
+            }
+        }
+        RackMap { member_racks, slot_racks }
+    }
+
+    /// Whether the member may take the partition without leaving its rack.
+    pub(super) fn matches(&self, member: u32, slot: u32) -> bool {
+        let racks = &self.slot_racks[slot as usize];
+        self.member_racks[member as usize].is_none_or(|rack| racks.binary_search(&rack).is_ok())
+    }
+
+    /// Whether racks can make a difference for a topic and its subscribers.
+    pub(super) fn matter(&self, topic: &Topic<'_>, subscribers: &[u32]) -> bool {
+        let partitions = &self.slot_racks[topic.first as usize..topic.end as usize];
+        let members = subscribers.iter().filter_map(|&member| self.member_racks[member as usize]);
+        make_a_difference(members, partitions)
+    }
+}
+
+fn make_a_difference(members: impl IntoIterator<Item = u32>, partitions: &[Vec<u32>]) -> bool {
+    let mut all: Vec<u32> = partitions.concat();
+    all.sort_unstable();
+    all.dedup();
+    let reachable = members.into_iter().any(|rack| all.binary_search(&rack).is_ok());
+    reachable && partitions.iter().any(|racks| *racks != all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn racks_matter_only_if_a_member_can_be_closer_to_some_partitions_than_to_others() {
+        let everywhere = vec![vec![0, 1, 2]; 3];
+        let spread = vec![vec![0], vec![1], vec![2]];
+        assert!(!make_a_difference([], &[]));
+        assert!(!make_a_difference([], &spread), "no member has a rack");
+        assert!(!make_a_difference([0, 1], &[]), "no partition has a rack");
+        assert!(!make_a_difference([3], &spread), "no member is where a replica is");
+        assert!(!make_a_difference([0, 1], &everywhere), "all racks are alike");
+        assert!(make_a_difference([0, 3], &spread));
+        assert!(make_a_difference([2], &[vec![0, 1], vec![1, 2], vec![0, 2]]));
+    }
+}

@@ -1,0 +1,167 @@
+//! Deal: which partitions are given up, and who gets those that are free.
+//!
+//! The plan knows only numbers. Any choice that fits them is as balanced and as sticky, so this one
+//! looks at what the numbers leave open: that no member ends up with one topic alone.
+//!
+//! ```text
+//!  gives up two of      t/0 t/3 t/5   u/1 u/2      ranks within the topic: t 0 1 2, u 0 1
+//!  highest ranks go             ▲       ╰▲         so most go from the topic it has most of
+//! ```
+//!
+//! 1. Among equal ranks every member starts with a different topic, so that what is given up comes
+//!    from all topics.
+//! 2. Free partitions are dealt in turn, topic by topic, to the members of a class that need some.
+
+use super::super::roster::{NOBODY, Roster, Topic, number};
+use super::classes::{Classes, KeptArc, TopicClass};
+use super::keep::Plan;
+
+/// Turns previous owners into new ones.
+pub(super) fn deal(
+    roster: &Roster<'_>,
+    classes: &Classes<'_>,
+    arcs: &[Vec<KeptArc>],
+    mut plan: Plan,
+    owners: &mut [u32],
+) {
+    let mut givers = Givers { places: vec![NOBODY; roster.members.len()], turn: 0 };
+    let is_needy = |&&member: &&u32| plan.needs[member as usize] > 0;
+    let new_ring = |members: &Vec<u32>| Ring::new(members.iter().filter(is_needy).copied());
+    let mut rings: Vec<Ring> = classes.members.iter().map(new_ring).collect();
+    for ((class, arcs), feeds) in classes.topics.iter().zip(arcs).zip(&plan.feeds) {
+        givers.release(roster, class, arcs, owners);
+        let mut feeds = feeds.iter();
+        let (mut ring, mut left) = (0, 0);
+        for slot in class.topics.iter().flat_map(|&topic| slots(&roster.topics[topic as usize])) {
+            if owners[slot as usize] != NOBODY {
+                continue;
+            }
+            if left == 0 {
+                let Some(feed) = feeds.next() else { break };
+                (ring, left) = (feed.members as usize, feed.count);
+            }
+            left -= 1;
+            owners[slot as usize] = rings[ring].next(&mut plan.needs);
+        }
+    }
+}
+
+fn slots(topic: &Topic<'_>) -> std::ops::Range<u32> {
+    topic.first..topic.end
+}
+
+/// Members that take turns until each has what it needs.
+struct Ring {
+    members: Vec<u32>,
+    next: usize,
+    /// Members before `next` that need more have been moved to the front: so many.
+    stay: usize,
+}
+
+impl Ring {
+    fn new(members: impl Iterator<Item = u32>) -> Self {
+        Ring { members: members.collect(), next: 0, stay: 0 }
+    }
+
+    fn next(&mut self, needs: &mut [u32]) -> u32 {
+        if self.next == self.members.len() {
+            self.members.truncate(self.stay);
+            (self.next, self.stay) = (0, 0);
+        }
+        let member = self.members[self.next];
+        self.next += 1;
+        needs[member as usize] -= 1;
+        if needs[member as usize] > 0 {
+            self.members[self.stay] = member;
+            self.stay += 1;
+        }
+        member
+    }
+}
+
+/// Members that give up partitions of the topic class at hand.
+struct Givers {
+    /// By member: its place among them, or `NOBODY`.
+    places: Vec<u32>,
+    /// How many have been given up so far, which is where the next giver starts.
+    turn: usize,
+}
+
+/// Partitions that one member owns of one topic class.
+struct Giver {
+    member: u32,
+    kept: usize,
+    /// The topic at hand, and how many of its partitions have been seen.
+    topic: u32,
+    rank: u64,
+    /// The rank and the place of the topic in this giver's order, then the slot.
+    owned: Vec<(u64, u32)>,
+}
+
+impl Givers {
+    /// Frees what is not kept of one topic class.
+    fn release(
+        &mut self,
+        roster: &Roster<'_>,
+        class: &TopicClass,
+        arcs: &[KeptArc],
+        owners: &mut [u32],
+    ) {
+        let mut givers: Vec<Giver> = Vec::new();
+        for arc in arcs.iter().filter(|arc| arc.kept < arc.owned) {
+            self.places[arc.member as usize] = number(givers.len());
+            givers.push(Giver::new(arc));
+        }
+        if givers.is_empty() {
+            return;
+        }
+        let topic_count = class.topics.len();
+        for (place, &topic) in class.topics.iter().enumerate() {
+            for slot in slots(&roster.topics[topic as usize]) {
+                let owner = owners[slot as usize];
+                if owner != NOBODY && self.places[owner as usize] != NOBODY {
+                    givers[self.places[owner as usize] as usize].add(topic, place, slot);
+                }
+            }
+        }
+        for giver in &mut givers {
+            self.places[giver.member as usize] = NOBODY;
+            let start = self.turn % topic_count;
+            self.turn += giver.owned.len() - giver.kept;
+            for slot in giver.give_up(start, topic_count) {
+                owners[slot as usize] = NOBODY;
+            }
+        }
+    }
+}
+
+impl Giver {
+    fn new(arc: &KeptArc) -> Self {
+        Giver {
+            member: arc.member,
+            kept: arc.kept as usize,
+            topic: NOBODY,
+            rank: 0,
+            owned: Vec::with_capacity(arc.owned as usize),
+        }
+    }
+
+    fn add(&mut self, topic: u32, place: usize, slot: u32) {
+        self.rank = if self.topic == topic { self.rank + 1 } else { 0 };
+        self.topic = topic;
+        self.owned.push(((self.rank << 32) + place as u64, slot));
+    }
+
+    /// The partitions with the highest ranks; among equals, topics from `start` on come first.
+    fn give_up(&mut self, start: usize, topic_count: usize) -> impl Iterator<Item = u32> + '_ {
+        let (start, count) = (start as u64, topic_count as u64);
+        let order = move |&(key, _): &(u64, u32)| {
+            let (rank, place) = (key >> 32, key & u64::from(u32::MAX));
+            (rank << 32) + (count + start - 1 - place) % count
+        };
+        if self.kept > 0 {
+            self.owned.select_nth_unstable_by_key(self.kept, order);
+        }
+        self.owned[self.kept..].iter().map(|&(_, slot)| slot)
+    }
+}
