@@ -10,7 +10,8 @@
 //!
 //! 1. Among equal ranks every member starts with a different topic, so that what is given up comes
 //!    from all topics.
-//! 2. Free partitions are dealt in turn, topic by topic, to the members of a class that need some.
+//! 2. Free partitions are dealt in turn, topic by topic, to the members of a class that need some;
+//!    those that keep the fewest come first.
 
 use super::super::roster::{NOBODY, Roster, Topic, number};
 use super::classes::{Classes, KeptArc, TopicClass};
@@ -25,9 +26,7 @@ pub(super) fn deal(
     owners: &mut [u32],
 ) {
     let mut givers = Givers { places: vec![NOBODY; roster.members.len()], turn: 0 };
-    let is_needy = |&&member: &&u32| plan.needs[member as usize] > 0;
-    let new_ring = |members: &Vec<u32>| Ring::new(members.iter().filter(is_needy).copied());
-    let mut rings: Vec<Ring> = classes.members.iter().map(new_ring).collect();
+    let mut rings = new_rings(classes, arcs, &plan);
     for ((class, arcs), feeds) in classes.topics.iter().zip(arcs).zip(&plan.feeds) {
         givers.release(roster, class, arcs, owners);
         let mut feeds = feeds.iter();
@@ -46,6 +45,21 @@ pub(super) fn deal(
     }
 }
 
+/// The members of each class that need some, those that keep the fewest first.
+fn new_rings(classes: &Classes<'_>, arcs: &[Vec<KeptArc>], plan: &Plan) -> Vec<Ring> {
+    let mut kept = vec![0_u32; plan.needs.len()];
+    for arc in arcs.iter().flatten() {
+        kept[arc.member as usize] += arc.kept;
+    }
+    let is_needy = |member: &u32| plan.needs[*member as usize] > 0;
+    let new_ring = |members: &Vec<u32>| {
+        let mut ring: Vec<u32> = members.iter().copied().filter(is_needy).collect();
+        ring.sort_by_key(|&member| kept[member as usize]);
+        Ring { members: ring, next: 0, stay: 0 }
+    };
+    classes.members.iter().map(new_ring).collect()
+}
+
 fn slots(topic: &Topic<'_>) -> std::ops::Range<u32> {
     topic.first..topic.end
 }
@@ -59,10 +73,6 @@ struct Ring {
 }
 
 impl Ring {
-    fn new(members: impl Iterator<Item = u32>) -> Self {
-        Ring { members: members.collect(), next: 0, stay: 0 }
-    }
-
     fn next(&mut self, needs: &mut [u32]) -> u32 {
         if self.next == self.members.len() {
             self.members.truncate(self.stay);

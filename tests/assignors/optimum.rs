@@ -1,0 +1,69 @@
+//! The optimum by the plainest method that finds it: one partition, one node.
+//!
+//! Partitions are placed one at a time along the cheapest augmenting path (Bellman-Ford). A member's
+//! n-th partition costs n times `LEVEL`, which is more than all moves together, so the loads come
+//! out with the least sum of squares, and among those with the fewest moves.
+
+use crate::data::Input;
+
+pub(crate) struct Optimum {
+    /// Ascending.
+    pub(crate) loads: Vec<usize>,
+    pub(crate) moves: usize,
+}
+
+const LEVEL: i64 = 1_000_000;
+
+pub(crate) fn find(input: &Input) -> Optimum {
+    let partitions = input.effective();
+    let previous = input.previous_owners();
+    let is_allowed = |p: usize, m: usize| input.members[m].subscription.contains(&partitions[p].0);
+    let cost = |p: usize, m: usize| {
+        i64::from(previous.get(&partitions[p]).is_some_and(|id| *id != input.members[m].id))
+    };
+    let count = input.members.len();
+    let mut owner: Vec<Option<usize>> = vec![None; partitions.len()];
+    for new in 0..partitions.len() {
+        // The cheapest way for member m to come by one partition more than it can keep, and whose
+        // partition that is.
+        let mut costs = vec![i64::MAX; count];
+        let mut via = vec![new; count];
+        for m in (0..count).filter(|&m| is_allowed(new, m)) {
+            costs[m] = cost(new, m);
+        }
+        for _ in 0..count {
+            for p in 0..new {
+                let from = owner[p].expect("placed before");
+                for to in (0..count).filter(|&to| to != from && is_allowed(p, to)) {
+                    let through = costs[from].saturating_add(cost(p, to) - cost(p, from));
+                    if costs[from] != i64::MAX && through < costs[to] {
+                        (costs[to], via[to]) = (through, p);
+                    }
+                }
+            }
+        }
+        let load = |m: usize| owner.iter().filter(|o| **o == Some(m)).count() as i64;
+        let total = |m: usize| costs[m].saturating_add((2 * load(m) + 1) * LEVEL);
+        let reached = (0..count).filter(|&m| costs[m] != i64::MAX);
+        let mut member = reached.min_by_key(|&m| total(m)).expect("a subscriber");
+        loop {
+            let partition = via[member];
+            match owner[partition].replace(member) {
+                Some(from) => member = from,
+                None => break,
+            }
+        }
+    }
+    let placed: Vec<usize> = owner.into_iter().flatten().collect();
+    let mut loads: Vec<usize> =
+        (0..count).map(|m| placed.iter().filter(|&&o| o == m).count()).collect();
+    loads.sort_unstable();
+    Optimum { loads, moves: placed.iter().enumerate().filter(|&(p, &m)| cost(p, m) > 0).count() }
+}
+
+/// Whether some member is closer to some partitions than to others, so that stickiness may yield.
+pub(crate) fn racks_matter(input: &Input) -> bool {
+    let mut all: Vec<&Vec<String>> = input.partition_racks.values().flatten().collect();
+    all.dedup();
+    all.len() > 1 && input.members.iter().any(|m| m.rack.is_some())
+}
