@@ -31,6 +31,14 @@ pub(super) struct Roster<'a> {
     by_name: Map<&'a str, u32>,
 }
 
+/// Where a list of topic names has led so far.
+#[derive(Default)]
+pub(super) struct Trail {
+    topic: u32,
+    /// 0 while names repeat, 1 while they follow each other.
+    step: u32,
+}
+
 /// A topic and its slots.
 pub(super) struct Topic<'a> {
     pub(super) layout: &'a TopicLayout,
@@ -86,18 +94,18 @@ impl<'a> Roster<'a> {
         self.topics.last().map_or(0, |topic| topic.end as usize)
     }
 
-    /// Finds a topic by name. `near` is where the previous search ended: lists of topics and
-    /// partitions are mostly sorted, so this topic or the next one is the usual answer.
-    pub(super) fn find_topic(&self, name: &TopicName, near: &mut u32) -> Option<u32> {
-        for candidate in [*near, near.wrapping_add(1)] {
-            if self.topics.get(candidate as usize).is_some_and(|t| t.layout.name == *name) {
-                *near = candidate;
-                return Some(candidate);
+    /// Finds a topic by name, guessing first: lists of names are mostly sorted, so the answer is
+    /// mostly as far from the previous one as that was from the one before, by 0 or 1.
+    pub(super) fn find_topic(&self, name: &TopicName, trail: &mut Trail) -> Option<u32> {
+        for step in [trail.step, 1 - trail.step] {
+            let guess = trail.topic + step;
+            if self.topics.get(guess as usize).is_some_and(|t| t.layout.name == *name) {
+                *trail = Trail { topic: guess, step };
+                return Some(guess);
             }
         }
-        let found = *self.by_name.get(name.as_str())?;
-        *near = found;
-        Some(found)
+        trail.topic = *self.by_name.get(name.as_str())?;
+        Some(trail.topic)
     }
 
     /// For each topic, the members that subscribe to it, in the order of `members`.
@@ -159,11 +167,9 @@ impl<'a> Roster<'a> {
                 if slot >= rest[0].end {
                     rest = &rest[rest.partition_point(|topic| topic.end <= slot)..];
                 }
-                let topic = &rest[0];
-                TopicPartition {
-                    topic: topic.layout.name.clone(),
-                    partition: topic.partition(slot),
-                }
+                // The name comes last: with nothing after it that could fail, it is copied in place.
+                let partition = rest[0].partition(slot);
+                TopicPartition { topic: rest[0].layout.name.clone(), partition }
             })
             .collect()
     }
@@ -191,10 +197,10 @@ impl<'a> Roster<'a> {
     }
 
     fn number_topics_of(&self, member: &Member) -> Vec<u32> {
-        let mut near = 0;
+        let mut trail = Trail::default();
         let names = member.subscription.iter();
         let mut topics: Vec<u32> =
-            names.filter_map(|name| self.find_topic(name, &mut near)).collect();
+            names.filter_map(|name| self.find_topic(name, &mut trail)).collect();
         topics.sort_unstable();
         topics.dedup();
         topics

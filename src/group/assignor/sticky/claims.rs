@@ -9,7 +9,7 @@
 //! 2. There is none if two members share the highest generation, or if that member does not
 //!    subscribe to the topic. Older claims do not step in.
 
-use super::super::roster::{NOBODY, Roster, number};
+use super::super::roster::{NOBODY, Roster, Trail, number};
 use std::cmp::Reverse;
 
 /// A slot that is claimed, by nobody who can keep it. The low bits of generation rank are not
@@ -37,9 +37,9 @@ pub(super) fn previous_owners(roster: &Roster<'_>) -> Vec<u32> {
 }
 
 fn hear(roster: &Roster<'_>, member: u32, subscribed: &Subscribed, owners: &mut [u32]) {
-    let mut near = 0;
+    let mut trail = Trail::default();
     for claim in &roster.members[member as usize].owned {
-        let Some(topic) = roster.find_topic(&claim.topic, &mut near) else { continue };
+        let Some(topic) = roster.find_topic(&claim.topic, &mut trail) else { continue };
         let Some(slot) = roster.topics[topic as usize].slot(claim.partition) else { continue };
         let owner = &mut owners[slot as usize];
         match *owner {
