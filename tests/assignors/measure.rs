@@ -138,20 +138,20 @@ pub(crate) fn move_cycles(before: &Owners, after: &Owners) -> Vec<(String, Strin
 
 /// How many partitions have no replica where their owner is.
 pub(crate) fn rack_mismatches(input: &Input, owners: &Owners) -> usize {
-    let mut count = 0;
-    for (id, list) in owners {
-        let Some(rack) = &input.member(id).rack else { continue };
-        let is_near = |(topic, partition): &&Partition| {
-            input.partition_racks.get(topic).is_some_and(|r| r[*partition as usize].contains(rack))
-        };
-        count += list.iter().filter(|p| !is_near(p)).count();
-    }
-    count
+    let lists = owners.iter().map(|(id, list)| (input.member(id), list));
+    lists.map(|(member, list)| list.iter().filter(|p| input.is_away(member, p)).count()).sum()
 }
 
 impl Input {
     pub(crate) fn member(&self, id: &str) -> &MemberInput {
         self.members.iter().find(|m| m.id == id).expect("a member of the group")
+    }
+
+    /// Whether a partition has no replica on the member's rack.
+    pub(crate) fn is_away(&self, member: &MemberInput, (topic, partition): &Partition) -> bool {
+        let racks =
+            self.partition_racks.get(topic).and_then(|racks| racks.get(*partition as usize));
+        member.rack.as_ref().is_some_and(|rack| racks.is_none_or(|racks| !racks.contains(rack)))
     }
 
     /// The partitions of existing topics with a subscriber.

@@ -30,25 +30,41 @@ fn member() -> impl Strategy<Value = MemberInput> {
 
 fn group() -> impl Strategy<Value = Input> {
     let topics = prop::collection::vec(prop::option::weighted(0.9, 0..7_u32), TOPICS as usize);
-    (topics, prop::collection::vec(member(), 0..7)).prop_map(|(topics, mut members)| {
-        for (index, member) in members.iter_mut().enumerate() {
-            member.id = format!("m{index}");
-        }
-        let existing = topics.into_iter().enumerate();
-        let topics: BTreeMap<String, u32> =
-            existing.filter_map(|(t, count)| Some((format!("t{t}"), count?))).collect();
-        Input { topics, members, ..Input::default() }
-    })
+    // A rack is one of a, b, c; a partition is on none to three of them.
+    let rack = || (0..3_usize).prop_map(|rack| ["a", "b", "c"][rack].to_owned());
+    let member_racks = prop::collection::vec(prop::option::weighted(0.8, rack()), 7);
+    let partition_racks = prop::collection::vec(prop::collection::vec(rack(), 0..4), 7 * 6);
+    let racks = prop::option::of((member_racks, partition_racks));
+    (topics, prop::collection::vec(member(), 0..7), racks).prop_map(
+        |(topics, mut members, racks)| {
+            for (index, member) in members.iter_mut().enumerate() {
+                member.id = format!("m{index}");
+                member.rack = racks.as_ref().and_then(|(of_members, _)| of_members[index].clone());
+            }
+            let partition_racks =
+                racks.iter().flat_map(|(_, of_partitions)| of_partitions.chunks(7));
+            let partition_racks = partition_racks
+                .enumerate()
+                .map(|(t, racks)| (format!("t{t}"), racks.to_vec()))
+                .collect();
+            let existing = topics.into_iter().enumerate();
+            let topics: BTreeMap<String, u32> =
+                existing.filter_map(|(t, count)| Some((format!("t{t}"), count?))).collect();
+            Input { topics, members, partition_racks }
+        },
+    )
 }
 
+/// Twice proptest's usual number; `PROPTEST_CASES` asks for more.
 fn config() -> ProptestConfig {
-    ProptestConfig { cases: 1_500, failure_persistence: None, ..ProptestConfig::default() }
+    let usual = ProptestConfig::default();
+    ProptestConfig { cases: usual.cases * 2, failure_persistence: None, ..usual }
 }
 
 proptest! {
     #![proptest_config(config())]
 
-    /// Loads and moves equal those of the plain search; a second round changes nothing.
+    /// Loads, racks and moves equal those of the plain search; a second round changes nothing.
     #[test]
     fn sticky_assignments_are_optimal(input in group()) {
         let target = input.assign(&StickyAssignor);
@@ -58,6 +74,9 @@ proptest! {
         let best = optimum::find(&input);
         prop_assert_eq!(measure::loads(&target), best.loads);
         prop_assert_eq!(measure::moved(&input, &target), best.moves);
+        if optimum::racks_matter(&input) {
+            prop_assert_eq!(measure::rack_mismatches(&input, &target), best.away);
+        }
         prop_assert_eq!(&target, &input.assign(&CooperativeStickyAssignor));
         prop_assert_eq!(&target, &input.follow_up(&target).assign(&StickyAssignor));
     }

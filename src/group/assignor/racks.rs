@@ -3,8 +3,9 @@
 //! Rack names are interned, each partition keeps the sorted numbers of its racks. A member without
 //! a rack is close to everything.
 //!
-//! Racks matter for a topic only if they can make a difference: some subscriber is on a rack that
-//! holds replicas, and not every partition is on all of the topic's racks.
+//! Racks matter only if they can make a difference: some member is on a rack that holds replicas,
+//! and not every partition is on all of the racks. Range asks this of each topic and its
+//! subscribers, the sticky assignors of the group as a whole.
 
 use super::roster::{Roster, Topic};
 use crate::ids::Map;
@@ -46,6 +47,21 @@ impl RackMap {
         self.member_racks[member as usize].is_none_or(|rack| racks.binary_search(&rack).is_ok())
     }
 
+    /// Whether racks can make a difference to anybody.
+    pub(super) fn matter_at_all(&self) -> bool {
+        make_a_difference(self.member_racks.iter().copied().flatten(), &self.slot_racks)
+    }
+
+    /// The member's rack.
+    pub(super) fn of_member(&self, member: u32) -> Option<u32> {
+        self.member_racks[member as usize]
+    }
+
+    /// The racks that hold a replica, ascending.
+    pub(super) fn of_slot(&self, slot: u32) -> &[u32] {
+        &self.slot_racks[slot as usize]
+    }
+
     /// Whether racks can make a difference for a topic and its subscribers.
     pub(super) fn matter(&self, topic: &Topic<'_>, subscribers: &[u32]) -> bool {
         let partitions = &self.slot_racks[topic.first as usize..topic.end as usize];
@@ -55,9 +71,14 @@ impl RackMap {
 }
 
 fn make_a_difference(members: impl IntoIterator<Item = u32>, partitions: &[Vec<u32>]) -> bool {
-    let mut all: Vec<u32> = partitions.concat();
-    all.sort_unstable();
-    all.dedup();
+    let mut all: Vec<u32> = Vec::new();
+    for racks in partitions {
+        if *racks != all {
+            all.extend(racks);
+            all.sort_unstable();
+            all.dedup();
+        }
+    }
     let reachable = members.into_iter().any(|rack| all.binary_search(&rack).is_ok());
     reachable && partitions.iter().any(|racks| *racks != all)
 }

@@ -9,27 +9,44 @@
 //!
 //! Within a class everything is interchangeable, as far as balance goes: a group of 2,000 members
 //! and 500 topics that all subscribe to everything is one edge.
+//!
+//! Where racks matter, members of a class are also on the same rack, and a topic is divided into
+//! classes of partitions on the same racks. All that the later steps know of racks is whether a
+//! topic class is near a member class.
 
-use super::super::roster::{NOBODY, Roster, number};
+use super::super::racks::RackMap;
+use super::super::roster::{NOBODY, Roster, Topic, number};
 use crate::ids::Map;
 
 /// The classes of a group.
-pub(super) struct Classes<'a> {
+pub(super) struct Classes {
     pub(super) topics: Vec<TopicClass>,
-    /// The member class of each member.
-    pub(super) class_of: &'a [u32],
     /// The members of each member class, ascending.
     pub(super) members: Vec<Vec<u32>>,
+    /// The member class of each member.
+    pub(super) class_of: Vec<u32>,
+    /// Where each member class is; `None` is near everything.
+    racks: Vec<Option<u32>>,
 }
 
-/// Topics with the same subscribers.
+/// Topics with the same subscribers, or those of their partitions that are on the same racks.
 pub(super) struct TopicClass {
-    /// Topic numbers, ascending.
-    pub(super) topics: Vec<u32>,
+    /// Ascending.
+    pub(super) runs: Vec<Run>,
     /// The member classes that subscribe, ascending.
     pub(super) subscribers: Vec<u32>,
-    /// The partitions of all topics together; never 0.
+    /// The length of all runs together; never 0.
     pub(super) partitions: u32,
+    /// `None` if racks do not matter.
+    racks: Option<Vec<u32>>,
+}
+
+/// Consecutive slots of one topic.
+#[derive(Clone, Copy)]
+pub(super) struct Run {
+    pub(super) topic: u32,
+    pub(super) first: u32,
+    pub(super) end: u32,
 }
 
 /// One member's previous share of one topic class.
@@ -42,35 +59,78 @@ pub(super) struct KeptArc {
     pub(super) kept: u32,
 }
 
-impl<'a> Classes<'a> {
+impl Classes {
     /// Sorts members and topics into classes.
-    pub(super) fn new(roster: &'a Roster<'_>) -> Self {
-        let mut members = vec![Vec::new(); roster.subscriptions.len()];
-        for (&subscription, member) in roster.subscription_of.iter().zip(0..) {
-            members[subscription as usize].push(member);
-        }
+    pub(super) fn new(roster: &Roster<'_>) -> Self {
+        let has_racks = roster.members.iter().any(|member| member.rack.is_some());
+        let racks = has_racks.then(|| RackMap::new(roster)).filter(RackMap::matter_at_all);
+        let mut classes = Classes {
+            topics: Vec::new(),
+            members: Vec::new(),
+            class_of: Vec::new(),
+            racks: Vec::new(),
+        };
+        let subscriptions = classes.add_members(roster, racks.as_ref());
         let mut subscribers = vec![Vec::new(); roster.topics.len()];
-        for (topics, class) in roster.subscriptions.iter().zip(0..) {
-            for &topic in topics {
+        for (subscription, class) in subscriptions.into_iter().zip(0..) {
+            for &topic in &roster.subscriptions[subscription as usize] {
                 subscribers[topic as usize].push(class);
             }
         }
-        let mut classes: Vec<TopicClass> = Vec::new();
-        let mut class_of: Map<&[u32], usize> = Map::default();
-        for (topic, subscribers) in subscribers.iter().enumerate() {
-            let partitions = roster.topics[topic].partition_count();
-            if partitions == 0 || subscribers.is_empty() {
+        classes.add_topics(roster, racks.as_ref(), &subscribers);
+        classes
+    }
+
+    /// Whether the members of a class are on a rack of the partitions of another.
+    pub(super) fn is_near(&self, topic: u32, members: u32) -> bool {
+        let (racks, rack) = (&self.topics[topic as usize].racks, self.racks[members as usize]);
+        racks.as_ref().zip(rack).is_none_or(|(racks, rack)| racks.binary_search(&rack).is_ok())
+    }
+
+    /// Sorts the members; returns each class's subscription.
+    fn add_members(&mut self, roster: &Roster<'_>, racks: Option<&RackMap>) -> Vec<u32> {
+        let mut subscriptions = Vec::new();
+        let mut numbers: Map<(u32, Option<u32>), u32> = Map::default();
+        for (&subscription, member) in roster.subscription_of.iter().zip(0..) {
+            let rack = racks.and_then(|racks| racks.of_member(member));
+            let class = *numbers.entry((subscription, rack)).or_insert_with(|| {
+                subscriptions.push(subscription);
+                self.members.push(Vec::new());
+                self.racks.push(rack);
+                number(self.members.len() - 1)
+            });
+            self.members[class as usize].push(member);
+            self.class_of.push(class);
+        }
+        subscriptions
+    }
+
+    fn add_topics(
+        &mut self,
+        roster: &Roster<'_>,
+        racks: Option<&RackMap>,
+        subscribers: &[Vec<u32>],
+    ) {
+        let mut numbers: Map<(&[u32], Option<&[u32]>), usize> = Map::default();
+        for ((topic, subscribers), index) in roster.topics.iter().zip(subscribers).zip(0..) {
+            if subscribers.is_empty() {
                 continue;
             }
-            let class = *class_of.entry(subscribers).or_insert_with(|| {
-                let subscribers = subscribers.clone();
-                classes.push(TopicClass { topics: Vec::new(), subscribers, partitions: 0 });
-                classes.len() - 1
-            });
-            classes[class].topics.push(number(topic));
-            classes[class].partitions += partitions;
+            for run in runs(index, topic, racks) {
+                let racks = racks.map(|racks| racks.of_slot(run.first));
+                let class = *numbers.entry((subscribers, racks)).or_insert_with(|| {
+                    self.topics.push(TopicClass {
+                        runs: Vec::new(),
+                        subscribers: subscribers.clone(),
+                        partitions: 0,
+                        racks: racks.map(<[u32]>::to_vec),
+                    });
+                    self.topics.len() - 1
+                });
+                self.topics[class].runs.push(run);
+                self.topics[class].partitions += run.end - run.first;
+            }
         }
-        Classes { topics: classes, class_of: &roster.subscription_of, members }
     }
 
     /// Counts what members owned of each topic class.
@@ -78,9 +138,8 @@ impl<'a> Classes<'a> {
         let mut owned = vec![0_u32; roster.members.len()];
         let count_class = |class: &TopicClass| {
             let mut arcs = Vec::new();
-            for &topic in &class.topics {
-                let topic = &roster.topics[topic as usize];
-                for &owner in &owners[topic.first as usize..topic.end as usize] {
+            for run in &class.runs {
+                for &owner in &owners[run.first as usize..run.end as usize] {
                     if owner != NOBODY {
                         let owned = &mut owned[owner as usize];
                         if *owned == 0 {
@@ -97,4 +156,18 @@ impl<'a> Classes<'a> {
         };
         self.topics.iter().map(count_class).collect()
     }
+}
+
+/// A topic's slots: in one piece, or cut wherever the racks change.
+fn runs(topic: u32, slots: &Topic<'_>, racks: Option<&RackMap>) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    let is_cut = |slot: u32| racks.is_some_and(|r| r.of_slot(slot - 1) != r.of_slot(slot));
+    let mut first = slots.first;
+    for end in slots.first + 1..=slots.end {
+        if end == slots.end || is_cut(end) {
+            runs.push(Run { topic, first, end });
+            first = end;
+        }
+    }
+    runs
 }

@@ -13,25 +13,19 @@
 //! 2. Free partitions are dealt in turn, topic by topic, to the members of a class that need some;
 //!    those that keep the fewest come first.
 
-use super::super::roster::{NOBODY, Roster, Topic, number};
+use super::super::roster::{NOBODY, number};
 use super::classes::{Classes, KeptArc, TopicClass};
 use super::keep::Plan;
 
 /// Turns previous owners into new ones.
-pub(super) fn deal(
-    roster: &Roster<'_>,
-    classes: &Classes<'_>,
-    arcs: &[Vec<KeptArc>],
-    mut plan: Plan,
-    owners: &mut [u32],
-) {
-    let mut givers = Givers { places: vec![NOBODY; roster.members.len()], turn: 0 };
+pub(super) fn deal(classes: &Classes, arcs: &[Vec<KeptArc>], mut plan: Plan, owners: &mut [u32]) {
+    let mut givers = Givers { places: vec![NOBODY; plan.needs.len()], turn: 0 };
     let mut rings = new_rings(classes, arcs, &plan);
     for ((class, arcs), feeds) in classes.topics.iter().zip(arcs).zip(&plan.feeds) {
-        givers.release(roster, class, arcs, owners);
+        givers.release(class, arcs, owners);
         let mut feeds = feeds.iter();
         let (mut ring, mut left) = (0, 0);
-        for slot in class.topics.iter().flat_map(|&topic| slots(&roster.topics[topic as usize])) {
+        for slot in class.runs.iter().flat_map(|run| run.first..run.end) {
             if owners[slot as usize] != NOBODY {
                 continue;
             }
@@ -46,7 +40,7 @@ pub(super) fn deal(
 }
 
 /// The members of each class that need some, those that keep the fewest first.
-fn new_rings(classes: &Classes<'_>, arcs: &[Vec<KeptArc>], plan: &Plan) -> Vec<Ring> {
+fn new_rings(classes: &Classes, arcs: &[Vec<KeptArc>], plan: &Plan) -> Vec<Ring> {
     let mut kept = vec![0_u32; plan.needs.len()];
     for arc in arcs.iter().flatten() {
         kept[arc.member as usize] += arc.kept;
@@ -58,10 +52,6 @@ fn new_rings(classes: &Classes<'_>, arcs: &[Vec<KeptArc>], plan: &Plan) -> Vec<R
         Ring { members: ring, next: 0, stay: 0 }
     };
     classes.members.iter().map(new_ring).collect()
-}
-
-fn slots(topic: &Topic<'_>) -> std::ops::Range<u32> {
-    topic.first..topic.end
 }
 
 /// Members that take turns until each has what it needs.
@@ -110,13 +100,7 @@ struct Giver {
 
 impl Givers {
     /// Frees what is not kept of one topic class.
-    fn release(
-        &mut self,
-        roster: &Roster<'_>,
-        class: &TopicClass,
-        arcs: &[KeptArc],
-        owners: &mut [u32],
-    ) {
+    fn release(&mut self, class: &TopicClass, arcs: &[KeptArc], owners: &mut [u32]) {
         let mut givers: Vec<Giver> = Vec::new();
         for arc in arcs.iter().filter(|arc| arc.kept < arc.owned) {
             self.places[arc.member as usize] = number(givers.len());
@@ -125,20 +109,20 @@ impl Givers {
         if givers.is_empty() {
             return;
         }
-        let topic_count = class.topics.len();
-        for (place, &topic) in class.topics.iter().enumerate() {
-            for slot in slots(&roster.topics[topic as usize]) {
+        let run_count = class.runs.len();
+        for (place, run) in class.runs.iter().enumerate() {
+            for slot in run.first..run.end {
                 let owner = owners[slot as usize];
                 if owner != NOBODY && self.places[owner as usize] != NOBODY {
-                    givers[self.places[owner as usize] as usize].add(topic, place, slot);
+                    givers[self.places[owner as usize] as usize].add(run.topic, place, slot);
                 }
             }
         }
         for giver in &mut givers {
             self.places[giver.member as usize] = NOBODY;
-            let start = self.turn % topic_count;
+            let start = self.turn % run_count;
             self.turn += giver.owned.len() - giver.kept;
-            for slot in giver.give_up(start, topic_count) {
+            for slot in giver.give_up(start, run_count) {
                 owners[slot as usize] = NOBODY;
             }
         }
@@ -163,8 +147,8 @@ impl Giver {
     }
 
     /// The partitions with the highest ranks; among equals, topics from `start` on come first.
-    fn give_up(&mut self, start: usize, topic_count: usize) -> impl Iterator<Item = u32> + '_ {
-        let (start, count) = (start as u64, topic_count as u64);
+    fn give_up(&mut self, start: usize, run_count: usize) -> impl Iterator<Item = u32> + '_ {
+        let (start, count) = (start as u64, run_count as u64);
         let order = move |&(key, _): &(u64, u32)| {
             let (rank, place) = (key >> 32, key & u64::from(u32::MAX));
             (rank << 32) + (count + start - 1 - place) % count

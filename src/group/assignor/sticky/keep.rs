@@ -11,6 +11,8 @@
 //! ```
 //!
 //! 1. `LAST` is dearer than any path, so every member gets to β-1 before any gets to β.
+//!    Where racks matter, arcs to members on other racks cost `AWAY` besides, which is more than
+//!    all moves of a path and less than `LAST`: balance, then racks, then moves.
 //! 2. Partitions of a higher block's members that belong to a lower block's topics are not kept:
 //!    no best balance has them there.
 //! 3. A member that gives up a partition of a topic class gets none of that class: the network
@@ -36,7 +38,7 @@ pub(super) struct Feed {
 }
 
 /// Decides how many partitions everybody keeps (in `arcs`, by topic class) and gets.
-pub(super) fn plan(classes: &Classes<'_>, levels: &Levels, arcs: &mut [Vec<KeptArc>]) -> Plan {
+pub(super) fn plan(classes: &Classes, levels: &Levels, arcs: &mut [Vec<KeptArc>]) -> Plan {
     let member_count = classes.class_of.len();
     let mut plan = Plan {
         feeds: classes.topics.iter().map(|_| Vec::new()).collect(),
@@ -63,7 +65,7 @@ pub(super) fn plan(classes: &Classes<'_>, levels: &Levels, arcs: &mut [Vec<KeptA
 }
 
 struct Planner<'a> {
-    classes: &'a Classes<'a>,
+    classes: &'a Classes,
     levels: &'a Levels,
     /// By member: how many partitions it has, if it keeps all it may.
     loads: Vec<u64>,
@@ -127,9 +129,16 @@ impl Planner<'_> {
             if self.levels.block_of[class as usize] == block {
                 let (head, owned) = (self.member_nodes[arc.member as usize], u64::from(arc.owned));
                 let kept_arc = Arc { tail: topic_node, head, room: 0, room_back: owned, cost: -1 };
-                kept.push((place, self.network.add(kept_arc)));
-                self.loads[arc.member as usize] += owned;
-                unowned -= owned;
+                if self.classes.is_near(topic, class) {
+                    kept.push((place, self.network.add(kept_arc)));
+                    self.loads[arc.member as usize] += owned;
+                    unowned -= owned;
+                } else {
+                    // It would rather be elsewhere, so it starts as given up and may come back.
+                    let (room, room_back, cost) = (owned, 0, AWAY - 1);
+                    let kept_arc = Arc { room, room_back, cost, ..kept_arc };
+                    kept.push((place, self.network.add(kept_arc)));
+                }
             }
         }
         self.routes.kept.push(kept);
@@ -140,8 +149,10 @@ impl Planner<'_> {
         let mut feeds = Vec::new();
         for &class in &self.classes.topics[topic as usize].subscribers {
             if self.levels.block_of[class as usize] == block {
-                let class_node = self.class_nodes[class as usize];
-                feeds.push((class, self.network.add_free(topic_node, class_node, UNLIMITED)));
+                let (tail, head) = (topic_node, self.class_nodes[class as usize]);
+                let cost = if self.classes.is_near(topic, class) { 0 } else { AWAY };
+                let feed = Arc { tail, head, room: UNLIMITED, room_back: 0, cost };
+                feeds.push((class, self.network.add(feed)));
             }
         }
         self.routes.feeds.push(feeds);
@@ -173,11 +184,13 @@ impl Planner<'_> {
             rooms[class as usize] = members.iter().map(|m| network.room(m.to_floor)).sum();
         }
         let mut gains = vec![0_u64; rooms.len()];
-        for (feeds, &unowned) in routes.feeds.iter().zip(&routes.unowned) {
-            let all: u64 = feeds.iter().map(|&(class, _)| rooms[class as usize]).sum();
+        let topics = block.part.topics.iter().zip(&routes.feeds).zip(&routes.unowned);
+        for ((&topic, feeds), &unowned) in topics {
+            let near = feeds.iter().filter(|&&(class, _)| self.classes.is_near(topic, class));
+            let all: u64 = near.clone().map(|&(class, _)| rooms[class as usize]).sum();
             let share = network.room(unowned).min(all);
             let (mut seen, mut given) = (0, 0);
-            for &(class, feed) in feeds.iter().filter(|_| share > 0) {
+            for &(class, feed) in near.filter(|_| share > 0) {
                 seen += rooms[class as usize];
                 let gain = proportion(share, seen, all) - given;
                 given += gain;
@@ -221,8 +234,10 @@ impl Planner<'_> {
     }
 }
 
-/// More than any path of gains and losses can cost: a path passes no node twice.
-const LAST: i64 = 1 << 40;
+/// More than all moves of a path: a path passes no node twice, and 2^28 members need 40 GB.
+const AWAY: i64 = 1 << 28;
+/// More than any path can cost.
+const LAST: i64 = 1 << 58;
 
 fn count(flow: u64) -> u32 {
     u32::try_from(flow).expect("no more flows than there are partitions")

@@ -70,7 +70,7 @@ enum Node {
 
 impl Levels {
     /// Finds the blocks of the best balance.
-    pub(super) fn new(classes: &Classes<'_>) -> Self {
+    pub(super) fn new(classes: &Classes) -> Self {
         let whole = Part {
             topics: (0..number(classes.topics.len())).collect(),
             members: (0..number(classes.members.len())).collect(),
@@ -113,14 +113,14 @@ enum Split {
 }
 
 struct Splitter<'a> {
-    classes: &'a Classes<'a>,
+    classes: &'a Classes,
     /// By topic class and by member class: its node in the network of the current part, or 0.
     topic_nodes: Vec<u32>,
     member_nodes: Vec<u32>,
 }
 
 impl<'a> Splitter<'a> {
-    fn new(classes: &'a Classes<'a>) -> Self {
+    fn new(classes: &'a Classes) -> Self {
         Splitter {
             classes,
             topic_nodes: vec![0; classes.topics.len()],

@@ -18,8 +18,10 @@
 //!
 //! 1. No complete assignment has a lexicographically smaller vector of loads, sorted from high to
 //!    low (or, which is the same, a smaller sum of squares).
-//! 2. Among those that are equal in this, none leaves more partitions with their previous owner.
-//! 3. The result depends on the set of members and topics, not on their order, and on nothing else.
+//! 2. Among those that are equal in this, none has more partitions with members on one of their
+//!    racks, if racks matter; this is also how Kafka's sticky assignors rank racks.
+//! 3. Among those that are equal in this, none leaves more partitions with their previous owner.
+//! 4. The result depends on the set of members and topics, not on their order, and on nothing else.
 //!
 //! Why two flow problems suffice: all assignments with the best loads form one face of a
 //! polymatroid. The members fall into blocks, each with a number β, and an assignment is best
@@ -41,7 +43,9 @@ use super::{Assignment, Assignor, Member, RebalanceProtocol, TopicLayout};
 ///
 /// The loads are the most even that the subscriptions allow, and no assignment with such loads
 /// leaves more partitions where they were. Partitions given up and handed out are spread over
-/// topics. Racks, weights and lag are ignored.
+/// topics. If members and partitions have racks, those come between: loads first, then as many
+/// partitions as possible on members near a replica, then as few moves as possible. Weights and
+/// lag are ignored.
 ///
 /// A partition's previous owner is the member that claims it with the highest
 /// [`generation`](Member::generation). If two members claim it with the same one, or the owner no
@@ -119,6 +123,6 @@ fn assign(members: &[Member], topics: &[TopicLayout]) -> Assignment {
     let mut arcs = classes.kept_arcs(&roster, &owners);
     let levels = levels::Levels::new(&classes);
     let plan = keep::plan(&classes, &levels, &mut arcs);
-    deal::deal(&roster, &classes, &arcs, plan, &mut owners);
+    deal::deal(&classes, &arcs, plan, &mut owners);
     roster.assignment(&owners)
 }
