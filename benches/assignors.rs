@@ -189,7 +189,7 @@ impl Row {
             .map(|topic| match self.subscriptions {
                 Uniform => true,
                 Nonequal => member + 1 < members || topic == 0,
-                Halves => (member % 4 == 0) == (topic < topics / 2),
+                Halves => member.is_multiple_of(4) == (topic < topics / 2),
                 Random => random.next_two_bits() == 0,
             })
             .collect();

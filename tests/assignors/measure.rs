@@ -178,10 +178,10 @@ impl Input {
             let mut newest = claims.iter().filter(|(generation, _)| Some(*generation) == highest);
             let (first, second) = (newest.next(), newest.next());
             let exists = self.topics.get(&partition.0).is_some_and(|&count| partition.1 < count);
-            if let (Some((_, owner)), None, true) = (first, second, exists) {
-                if owner.subscription.contains(&partition.0) {
-                    owners.insert(partition.clone(), owner.id.clone());
-                }
+            if let (Some((_, owner)), None, true) = (first, second, exists)
+                && owner.subscription.contains(&partition.0)
+            {
+                owners.insert(partition.clone(), owner.id.clone());
             }
         }
         owners

@@ -40,8 +40,8 @@ pub(crate) fn find(input: &Input) -> Optimum {
             costs[m] = cost(new, m);
         }
         for _ in 0..count {
-            for p in 0..new {
-                let from = owner[p].expect("placed before");
+            for (p, from) in owner[..new].iter().enumerate() {
+                let from = from.expect("placed before");
                 for to in (0..count).filter(|&to| to != from && is_allowed(p, to)) {
                     let through = costs[from].saturating_add(cost(p, to) - cost(p, from));
                     if costs[from] != i64::MAX && through < costs[to] {
