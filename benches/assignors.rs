@@ -121,7 +121,7 @@ fn main() {
         if is_quick && partitions_total > 20_000 {
             continue;
         }
-        let repetitions = if partitions_total > 100_000 { 11 } else { 101 };
+        let repetitions = if partitions_total > 100_000 { 21 } else { 301 };
         let name = format!(
             "{} {:?} {topics}x{partitions}x{members} {:?}",
             row.assignor.name(),

@@ -99,4 +99,34 @@ mod tests {
         assert!(make_a_difference([0, 3], &spread));
         assert!(make_a_difference([2], &[vec![0, 1], vec![1, 2], vec![0, 2]]));
     }
+
+    /// Kafka's unit test of this rule. Some of it sets a switch that only Kafka's tests can set, and
+    /// that makes racks matter even where they cannot change anything; we have no such switch.
+    #[test]
+    fn racks_matter_where_they_do_to_kafka() {
+        let path =
+            concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/kafka/assignor_cases_public.json.gz");
+        let file = std::fs::File::open(path).expect(path);
+        let data: serde_json::Value =
+            serde_json::from_reader(flate2::read::GzDecoder::new(file)).expect(path);
+        let number = |rack: &serde_json::Value| u32::from(rack.as_str().unwrap().as_bytes()[0]);
+        let numbers = |racks: &serde_json::Value| -> Vec<u32> {
+            racks.as_array().unwrap().iter().map(number).collect()
+        };
+        let mut ran = 0;
+        for case in data["cases"].as_array().unwrap() {
+            if case["kind"] != "use_rack_aware" {
+                continue;
+            }
+            let members = numbers(&case["consumer_racks"]);
+            let partitions = case["racks_per_partition"].as_array().unwrap().iter();
+            let partitions: Vec<Vec<u32>> = partitions.map(numbers).collect();
+            let expected = case["expect"]["use_rack_aware"].as_bool().unwrap();
+            let ours = make_a_difference(members, &partitions);
+            let is_forced = case["rack_aware_forced"] == true;
+            assert!(ours == expected || is_forced && expected, "{}", case["id"]);
+            ran += 1;
+        }
+        assert_eq!(ran, 18);
+    }
 }

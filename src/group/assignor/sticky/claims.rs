@@ -12,8 +12,8 @@
 use super::super::roster::{NOBODY, Roster, Trail, number};
 use std::cmp::Reverse;
 
-/// A slot that is claimed, by nobody who can keep it. The low bits of generation rank are not
-/// needed: all later voices are as old or older.
+/// The owner of a slot that is claimed, but by nobody who can keep it. Later voices do not change
+/// that: they are as old or older.
 const DISPUTED: u32 = u32::MAX - 1;
 
 /// The previous owner of each slot.
