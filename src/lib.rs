@@ -3,6 +3,7 @@
 mod clock;
 mod error;
 pub mod format;
+mod group;
 mod ids;
 mod log;
 mod producer;
@@ -14,6 +15,7 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{
     AppendError, BatchError, EncodeError, Error, FlushError, ReadError, SendError, TopicError,
 };
+pub use group::assignor;
 pub use ids::{GroupId, MemberId, Offset, PartitionId, Timestamp, TopicName, TopicPartition};
 pub use producer::partitioner;
 pub use producer::{Delivery, Producer, ProducerBuilder};

@@ -2,6 +2,52 @@
 //!
 //! An assignor is a pure function from members and topics to a target. It does not know what is
 //! still held by whom: withholding a partition until its old owner has let go is the group's work.
+//!
+//! | | Balance | When the group changes | For |
+//! |---|---|---|---|
+//! | [`CooperativeStickyAssignor`] | the best there is | moves the least, keeps working | most groups |
+//! | [`StickyAssignor`] | the best there is | moves the least, stops meanwhile | members that must start together |
+//! | [`RangeAssignor`] | even for each topic | may move everything | topics with the same keys that are to meet |
+//! | [`RoundRobinAssignor`] | even if all subscribe alike | may move everything | stateless members |
+//!
+//! All of them are deterministic, do not depend on the order in which members and topics are
+//! listed, and ignore what cannot be: topics that do not exist, partitions that are gone, members
+//! or topics listed a second time.
+//!
+//! # What they cost
+//!
+//! Time and memory grow with the number of partitions, plus the length of all subscriptions and of
+//! all lists of owned partitions. The sticky ones also solve two flow problems, whose size is not
+//! the number of partitions but that of pairs of a member and a *topic class* (topics with the same
+//! subscribers) it owned something of: 2,000 pairs for 2,000 members that all subscribe to the same
+//! 500 topics, up to a million if no two subscriptions are alike. In practice these grow by a
+//! little more than the number of pairs; only groups made for it (nested subscriptions with
+//! previous owners at random) take several times as long.
+//!
+//! | Topics × partitions × members | Subscriptions | First | One member leaves |
+//! |---|---|---|---|
+//! | 20 × 50 × 40 | alike | 0.03 ms | 0.03 ms |
+//! | 100 × 100 × 1,000 | alike | 0.8 ms | 0.9 ms |
+//! | 100 × 100 × 200 | a random quarter each | 1.0 ms | 1.3 ms |
+//! | 100 × 200 × 500 | two halves | 0.6 ms | 0.9 ms |
+//! | 500 × 2,000 × 2,000 | alike | 20 ms | 31 ms |
+//! | 500 × 2,000 × 2,000 | all but one alike | 22 ms | 42 ms |
+//! | 500 × 2,000 × 2,000, range / round robin | alike | 29 / 26 ms | |
+//!
+//! Cooperative sticky, best of many runs on a shared virtual machine with two cores, rustc 1.95,
+//! `cargo bench --bench assignors`; medians were up to twice as long, as other work was going on.
+//! The result takes 32 bytes a partition, what is needed meanwhile 8 bytes a partition and about 150
+//! bytes for each of those pairs: 38 MB at the peak for a new group with a million partitions.
+
+mod racks;
+mod range;
+mod roster;
+mod round_robin;
+mod sticky;
+
+pub use range::RangeAssignor;
+pub use round_robin::RoundRobinAssignor;
+pub use sticky::{CooperativeStickyAssignor, StickyAssignor};
 
 use crate::ids::{MemberId, PartitionId, TopicName, TopicPartition};
 use std::collections::BTreeMap;
