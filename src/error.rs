@@ -3,7 +3,7 @@
 //! A message names the thing and the numbers. Each variant says what state the caller is in now;
 //! where nothing else is said, the call had no effect.
 
-use crate::ids::{Offset, PartitionId, TopicName, TopicPartition};
+use crate::ids::{MemberId, Offset, PartitionId, TopicName, TopicPartition};
 
 /// Why a topic was not created or changed.
 ///
@@ -242,6 +242,70 @@ fn out_of_range(of: &TopicPartition, requested: Offset, start: Offset, end: Offs
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FlushError {}
+
+/// Why the result of an assignor was refused. The group keeps its previous assignment.
+///
+/// The next change of the group (a member, a subscription, a topic) asks the assignor again.
+///
+/// ```
+/// use anabranch::{AssignmentError, TopicPartition};
+///
+/// let partition = TopicPartition::new("orders", 3);
+/// let refused = AssignmentError::Unassigned { partition, member: "worker-1".into() };
+/// assert_eq!(refused.to_string(), "assignor gave orders/3 to nobody, but worker-1 subscribes to it");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AssignmentError {
+    /// A partition was given out more than once, to two members or twice to one.
+    #[error("assignor gave {partition} to {first} and again to {second}")]
+    AssignedTwice {
+        /// The partition.
+        partition: TopicPartition,
+        /// Who was given it first.
+        first: MemberId,
+        /// Who was given it as well.
+        second: MemberId,
+    },
+    /// A partition was given to somebody who is not in the group.
+    #[error("assignor gave {partition} to {member}, which is not a member of the group")]
+    UnknownMember {
+        /// The partition.
+        partition: TopicPartition,
+        /// The stranger.
+        member: MemberId,
+    },
+    /// A partition was given to a member that does not want its topic.
+    #[error("assignor gave {partition} to {member}, which does not subscribe to its topic")]
+    NotSubscribed {
+        /// The partition.
+        partition: TopicPartition,
+        /// The member.
+        member: MemberId,
+    },
+    /// A member was given a partition that does not exist.
+    #[error("assignor gave {partition} to {member}, but there is no such partition")]
+    UnknownPartition {
+        /// The partition.
+        partition: TopicPartition,
+        /// The member.
+        member: MemberId,
+    },
+    /// A partition of a subscribed topic was given to nobody.
+    #[error("assignor gave {partition} to nobody, but {member} subscribes to it")]
+    Unassigned {
+        /// The partition.
+        partition: TopicPartition,
+        /// A member that could have been given it.
+        member: MemberId,
+    },
+    /// The assignor panicked; the panic ended with this call.
+    #[error("assignor panicked: {message}")]
+    Panicked {
+        /// The panic's message, where it had one.
+        message: String,
+    },
+}
 
 /// Any error of this crate, for `?` in code that does not tell them apart.
 ///
