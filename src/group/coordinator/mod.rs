@@ -229,7 +229,12 @@ impl Coordinator {
         if let Some(seat) = seat {
             self.fence(seat, &profile.id, now);
         }
+        let is_renamed = seat.is_some_and(|seat| self.roster.seat(seat).profile.id != profile.id);
         let seat = self.roster.join(profile, now)?;
+        if is_renamed && self.asked == Some(self.roster.epoch) {
+            // The assignor is at work with the old name, so its answer must count as stale.
+            self.roster.raise_epoch();
+        }
         Ok(MemberKey { seat, serial: self.roster.seat(seat).serial })
     }
 

@@ -2,10 +2,10 @@
 //! events with every invariant checked after each, and planted bugs that the checker must find.
 
 // mod assignors;
-// mod checker;
+mod checker;
 // mod eager;
-// mod generated;
-// mod planted_bugs;
+mod generated;
+mod planted_bugs;
 mod reconciliation_cases;
 // mod rules;
 // mod speed;
