@@ -164,6 +164,9 @@ impl Group {
     /// A poll that is new to nobody does not reach the coordinator. Whether this one is new.
     pub(super) fn has_news(&self, place: usize) -> bool {
         let consumer = &self.consumers[place];
+        if consumer.key.is_none() {
+            return false;
+        }
         consumer.is_to_report
             || consumer.seen != self.coordinator.version()
             || self.coordinator.next_deadline().is_some_and(|deadline| deadline <= self.now)
