@@ -65,7 +65,7 @@ pub(super) struct Roster {
     pub(super) epoch: Epoch,
     pub(super) assignment_epoch: Epoch,
     /// Members of an eager group that hold partitions from before the installed assignment.
-    holdouts: usize,
+    pub(super) holdouts: usize,
     /// Nothing is due before; see `deadlines.rs`.
     pub(super) due: Duration,
     pub(super) version: u64,
@@ -345,7 +345,7 @@ impl Roster {
     }
 
     /// Whether a member of an eager group keeps the others waiting.
-    fn is_holdout(&self, seat: &Seat) -> bool {
+    pub(super) fn is_holdout(&self, seat: &Seat) -> bool {
         self.config.protocol == RebalanceProtocol::Eager
             && !seat.is_away
             && seat.held.epoch != 0

@@ -44,14 +44,13 @@ impl Roster {
 
     /// The question for the assignor.
     pub(super) fn request(&self) -> AssignmentRequest {
-        let mut members: Vec<Member> =
-            self.occupied().map(|(place, seat)| self.member(place, seat)).collect();
+        let mut members: Vec<Member> = self.occupied().map(|(_, seat)| self.member(seat)).collect();
         members.sort_unstable_by(|a, b| a.id.cmp(&b.id));
         AssignmentRequest { epoch: self.epoch, members, topics: self.partitions.layouts() }
     }
 
-    fn member(&self, place: u32, seat: &Seat) -> Member {
-        let owned = self.partitions.sorted_names(&self.claim(place, seat));
+    fn member(&self, seat: &Seat) -> Member {
+        let owned = self.partitions.sorted_names(&self.claim(seat));
         let profile = &seat.profile;
         Member {
             id: profile.id.clone(),
@@ -67,11 +66,8 @@ impl Roster {
 
     /// What counts as a member's own: what it is assigned, and what it is to get that nobody else
     /// is assigned. So a move that is under way counts as made, and one not begun can be spared.
-    fn claim(&self, place: u32, seat: &Seat) -> Vec<Index> {
-        let is_coming = |&&p: &&Index| {
-            let hold = self.partitions.hold(p);
-            hold.is_none_or(|hold| hold.is_pending && hold.seat != place)
-        };
+    fn claim(&self, seat: &Seat) -> Vec<Index> {
+        let is_coming = |&&p: &&Index| self.partitions.hold(p).is_none_or(|hold| hold.is_pending);
         let is_settled = seat.held.assigned.as_slice() == seat.target();
         let mut claim = seat.held.assigned.clone();
         if !is_settled {

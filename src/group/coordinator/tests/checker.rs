@@ -3,6 +3,7 @@
 
 use super::super::*;
 use super::support::{Consumer, Group};
+use crate::group::assignor::RebalanceProtocol;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What was true before the last event.
@@ -24,6 +25,7 @@ impl Checker {
         let snapshot = group.coordinator.describe();
         self.epochs_rise(&snapshot);
         one_owner_at_most(&snapshot);
+        books_agree(group);
         nobody_is_left_out(group, &snapshot);
         held_is_what_the_coordinator_gave(group, &snapshot);
         self.rebalances_follow_the_protocol(group, &snapshot);
@@ -151,6 +153,29 @@ fn one_owner_at_most(snapshot: &GroupSnapshot) {
             assert!(other.is_none(), "one owner: {partition} is {other:?}'s and {}'s", member.id);
         }
     }
+}
+
+/// The table of holders and the members' lists say the same, and so does the count of those who
+/// keep an eager group waiting.
+fn books_agree(group: &Group) {
+    let roster = &group.coordinator.roster;
+    let mut held = 0;
+    for (place, seat) in roster.occupied() {
+        for (list, is_pending) in [(&seat.held.assigned, false), (&seat.held.pending, true)] {
+            assert!(list.is_sorted(), "books: {list:?}");
+            for &p in list {
+                let hold = roster.partitions.hold(p).filter(|hold| hold.seat == place);
+                let is_so = hold.is_some_and(|hold| hold.is_pending == is_pending);
+                assert!(is_so, "one owner: books of {} and {p} differ", seat.profile.id);
+                held += 1;
+            }
+        }
+    }
+    let all = 0..partitions::number(roster.partitions.len());
+    let taken = all.filter(|&p| roster.partitions.hold(p).is_some()).count();
+    assert_eq!(taken, held, "one owner: books have leaked partitions");
+    let holdouts = roster.occupied().filter(|(_, seat)| roster.is_holdout(seat)).count();
+    assert_eq!(roster.holdouts, holdouts, "books: holdouts");
 }
 
 /// B8. In a stable generation every partition that somebody wants is somebody's, and everybody has

@@ -1,8 +1,8 @@
 //! A checker that cannot fail proves nothing: each bug, planted, is found by the invariant named.
 
-use super::super::RebalanceProtocol::{self, Cooperative, Eager};
 use super::super::planted::{Bug, plant};
 use super::generated::histories;
+use crate::group::assignor::RebalanceProtocol::{self, Cooperative, Eager};
 use std::panic::catch_unwind;
 
 /// Runs histories with a bug until one is stopped by the checker; what it said.
@@ -34,7 +34,7 @@ is_found! {
     an_incomplete_target_is_found: TargetIncomplete in Cooperative is "stable";
     an_unchecked_assignment_is_found: AssignmentUnchecked in Cooperative is "stable" | "one owner" | "convergence";
     a_departure_unnoticed_is_found: DepartureUnnoticed in Cooperative is "epochs rise";
-    leaked_partitions_are_found: PartitionsLeaked in Cooperative is "convergence" | "commits are fenced";
+    leaked_partitions_are_found: PartitionsLeaked in Cooperative is "leaked";
     a_falling_epoch_is_found: EpochFalls in Cooperative is "epochs rise";
     a_stale_target_is_found: StaleTargetInstalled in Cooperative is "stale";
     an_unfenced_commit_is_found: CommitUnfenced in Cooperative is "commits are fenced";

@@ -95,6 +95,20 @@ fn a_second_live_holder_fences_the_first() {
     assert_eq!((group.coordinator.epoch(), group.state()), (epoch, GroupState::Stable));
 }
 
+/// Told that it was too late, it would join again, and fence who came in its place.
+#[test]
+fn a_holder_given_up_and_replaced_learns_that_it_was_replaced() {
+    let (mut group, a, b) = pair();
+    group.advance(secs(299));
+    group.poll(b);
+    group.advance(secs(1));
+    let second = group.join(static_profile("a2", "one", &["t"]));
+    group.settle();
+    let fenced = Departure::Fenced { by: "a2".into() };
+    assert_eq!(group.told(a).last(), Some(&Told::Lost(fenced, of("t", [0, 2]))));
+    assert_eq!(group.held(second), of("t", [0, 2]));
+}
+
 #[test]
 fn a_fenced_holder_that_leaves_takes_nothing_away() {
     let (mut group, a, _) = pair();

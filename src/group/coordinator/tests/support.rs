@@ -2,7 +2,7 @@
 //! do what they are told.
 
 use super::super::*;
-use crate::group::assignor::{Assignor, Member};
+use crate::group::assignor::{Assignor, Member, RebalanceProtocol};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;

@@ -9,7 +9,7 @@
 use super::super::roster::Roster;
 use super::super::*;
 use super::support::{ModAssignor, kafka_data};
-use crate::group::assignor::Assignor;
+use crate::group::assignor::{Assignor, RebalanceProtocol};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
