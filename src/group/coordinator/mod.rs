@@ -192,8 +192,12 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Takes over that a member polled at `at`, when nobody asked the coordinator because nothing
-    /// was new. To be called for all members before `tick` at a time past `next_deadline`.
+    /// Takes over that a member polled at `at`, when it did not ask the coordinator because nothing
+    /// was new. To be called for all members before any other call at a time past `next_deadline`:
+    /// each of them gives up whoever seems to have stopped polling.
+    ///
+    /// Only the member knows of all its polls, so it must see for itself that no two were
+    /// further apart than the poll interval; after one that was, it must come by.
     pub(crate) fn polled_at(&mut self, member: MemberKey, at: Duration) {
         if let Ok(seat) = self.seat(member) {
             self.roster.renew(seat, at);

@@ -305,18 +305,20 @@ impl Roster {
         self.version += 1;
     }
 
-    /// Hears from a member: its session and its poll interval start again.
+    /// Hears that a member polled: its session and its poll interval start again. News of a poll
+    /// before the last takes no time away.
     pub(super) fn renew(&mut self, place: u32, now: Duration) {
         self.renew_session(place, now);
-        let poll = expiry(now, self.config.max_poll_interval);
+        let poll = self.seat(place).deadlines.poll.max(expiry(now, self.config.max_poll_interval));
         self.seat_mut(place).deadlines.poll = poll;
         self.watch(poll);
     }
 
     /// Hears of a member that did not poll: its session starts again.
     pub(super) fn renew_session(&mut self, place: u32, now: Duration) {
+        let session = self.seat(place).deadlines.session;
         let session = match self.config.sessions {
-            Sessions::Always => expiry(now, self.config.session_timeout),
+            Sessions::Always => session.max(expiry(now, self.config.session_timeout)),
             Sessions::WhileAway => None,
         };
         self.seat_mut(place).deadlines.session = session;

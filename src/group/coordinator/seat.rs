@@ -6,7 +6,7 @@
 //! their own, so that one who was replaced is not taken for the one who came after.
 
 use super::partitions::TopicIndex;
-use super::reconcile::{Epoch, Held, Index};
+use super::reconcile::{Epoch, Held, Index, MemberState};
 use crate::ids::{MemberId, TopicName};
 use std::time::Duration;
 
@@ -83,8 +83,6 @@ impl Seat {
 
     /// Whether it has what the installed assignment gives it.
     pub(super) fn is_settled(&self, at: Epoch) -> bool {
-        !self.is_away
-            && self.held.epoch == at
-            && self.held.state == super::reconcile::MemberState::Stable
+        !self.is_away && self.held.epoch == at && self.held.state == MemberState::Stable
     }
 }

@@ -32,7 +32,7 @@ pub(crate) struct AssignmentRequest {
 pub(crate) enum Installed {
     /// It is the members' target now.
     Done,
-    /// The group's epoch has moved on since the request. Nothing was changed.
+    /// The group's epoch has moved on since the request, or has its assignment. Nothing was changed.
     Stale,
 }
 
@@ -86,7 +86,8 @@ impl Roster {
         epoch: Epoch,
         assignment: &Assignment,
     ) -> Result<Installed, AssignmentError> {
-        if epoch != self.epoch && !planted!(StaleTargetInstalled) {
+        let is_awaited = epoch == self.epoch && self.needs_target();
+        if !is_awaited && !planted!(StaleTargetInstalled) {
             return Ok(Installed::Stale);
         }
         let (places, candidates): (Vec<u32>, Vec<Candidate<'_>>) = self

@@ -329,6 +329,20 @@ fn polls_that_reach_nobody_count() {
 }
 
 #[test]
+fn news_of_an_older_poll_takes_no_time_away() {
+    let (mut group, a, _) = pair();
+    let key = group.consumers[a].key.unwrap();
+    group.coordinator.polled_at(key, secs(200));
+    group.coordinator.polled_at(key, secs(100));
+    group.coordinator.tick(secs(499));
+    let left: Vec<MemberId> =
+        group.coordinator.describe().members.into_iter().map(|member| member.id).collect();
+    assert_eq!(left, ["a"]);
+    group.coordinator.tick(secs(500));
+    assert_eq!(group.state(), GroupState::Empty);
+}
+
+#[test]
 fn a_poll_with_nothing_new_says_so() {
     let (mut group, a, _) = pair();
     let member = group.consumers[a].key.unwrap();
