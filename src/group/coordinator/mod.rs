@@ -25,6 +25,13 @@
 //!    calls assigned([orders/7])
 //! ```
 //!
+//! Around it, whoever owns the lock makes targets without holding it:
+//!
+//! ```text
+//!  lock ── poll, needs_assignment ── unlock ── Assignor::assign ── lock ── install, poll ── unlock
+//!                 └─ Some(request of epoch 5)    (or it panics)      └─ stale, if the epoch is 6
+//! ```
+//!
 //! Kept here:
 //! 1. Nothing is accepted from a key whose membership has ended.
 //! 2. A commit is accepted for a partition only from the member that holds it, and from no epoch

@@ -121,6 +121,11 @@ impl Partitions {
         }
     }
 
+    /// How many topics have been named.
+    pub(super) fn topic_count(&self) -> usize {
+        self.topics.len()
+    }
+
     /// How many partitions have been given a number.
     pub(super) fn len(&self) -> usize {
         self.names.len()
@@ -149,11 +154,6 @@ impl Partitions {
         let mut names: Vec<TopicPartition> = of.iter().map(|&index| self.name(index)).collect();
         names.sort_unstable();
         names
-    }
-
-    /// The topic of a partition.
-    pub(super) fn topic_of(&self, index: Index) -> TopicIndex {
-        self.names[at(index)].0
     }
 
     /// Who holds a partition.

@@ -94,13 +94,15 @@ fn find_unassigned(
     candidates: &[Candidate<'_>],
     partitions: &Partitions,
 ) -> Result<(), AssignmentError> {
-    let mut subscribed: Vec<(TopicIndex, &MemberId)> = Vec::new();
+    let mut subscribers: Vec<Option<&MemberId>> = vec![None; partitions.topic_count()];
     for candidate in candidates {
-        subscribed.extend(candidate.topics.iter().map(|&topic| (topic, candidate.id)));
+        for &topic in candidate.topics {
+            let first = &mut subscribers[at(topic)];
+            *first = Some(first.map_or(candidate.id, |first| first.min(candidate.id)));
+        }
     }
-    subscribed.sort_unstable();
-    subscribed.dedup_by_key(|(topic, _)| *topic);
-    for (topic, member) in subscribed {
+    for (topic, member) in (0..).zip(subscribers) {
+        let Some(member) = member else { continue };
         let left_out = partitions.of_topic(topic).iter().find(|&&p| owners[at(p)].is_none());
         if let Some(&index) = left_out
             && !planted!(AssignmentUnchecked)
