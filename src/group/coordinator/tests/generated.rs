@@ -4,9 +4,9 @@
 
 use super::super::planted::Bug;
 use super::super::*;
-use super::checker::Checker;
+use super::checker::{Checker, partitions};
 use super::support::{Group, ModAssignor, profile, secs};
-use crate::group::assignor::{Assignor, RebalanceProtocol};
+use crate::group::assignor::{Assignor, Member, RebalanceProtocol};
 
 /// SplitMix64: small, and the same everywhere.
 struct Rng(u64);
@@ -79,7 +79,7 @@ impl History {
                 self.group.leave(place, how);
             }
             10..14 => self.subscribe(place),
-            14..17 => self.grow(),
+            14..17 => self.change_topics(),
             17..21 => self.pass_time(),
             21..24 => self.advance_late(),
             24..27 => self.assign_wrongly(),
@@ -130,14 +130,19 @@ impl History {
         }
     }
 
-    fn grow(&mut self) {
-        let topic = self.rng.below(TOPICS.len());
-        let count = self.group.topics[topic].partitions.len();
-        if count < 9 {
-            let count = u32::try_from(count + 1).unwrap();
-            self.group.topics[topic] = TopicLayout::new(TOPICS[topic], count);
-            self.group.coordinator.topics_changed(&self.group.topics);
+    /// A topic gets a partition, goes, or comes back.
+    fn change_topics(&mut self) {
+        let name = TOPICS[self.rng.below(TOPICS.len())];
+        let place = self.group.topics.iter().position(|topic| &*topic.name == name);
+        match place {
+            None => self.group.topics.push(TopicLayout::new(name, 2)),
+            Some(place) if self.rng.below(4) == 0 => drop(self.group.topics.remove(place)),
+            Some(place) => {
+                let count = u32::try_from(self.group.topics[place].partitions.len()).unwrap();
+                self.group.topics[place] = TopicLayout::new(name, (count + 1).min(9));
+            }
         }
+        self.group.coordinator.topics_changed(&self.group.topics);
     }
 
     fn pass_time(&mut self) {
@@ -154,8 +159,25 @@ impl History {
         }
     }
 
+    /// Half of the time each partition goes to any of its subscribers, so that targets jump about.
+    fn right_answer(&mut self, request: &AssignmentRequest) -> Assignment {
+        if self.rng.below(2) == 0 {
+            return ModAssignor.assign(&request.members, &request.topics);
+        }
+        let mut given = Assignment::default();
+        for partition in partitions(&request.topics) {
+            let wants = |m: &&Member| m.subscription.contains(&partition.topic);
+            let subscribers: Vec<&Member> = request.members.iter().filter(wants).collect();
+            if !subscribers.is_empty() {
+                let owner = subscribers[self.rng.below(subscribers.len())];
+                given.0.entry(owner.id.clone()).or_default().push(partition);
+            }
+        }
+        given
+    }
+
     fn answer(&mut self, request: &AssignmentRequest) {
-        let assignment = ModAssignor.assign(&request.members, &request.topics);
+        let assignment = self.right_answer(request);
         let now = self.group.now;
         let is_current = request.epoch == self.group.coordinator.epoch();
         let installed = self.group.coordinator.install(request.epoch, Ok(assignment), now);
@@ -178,8 +200,6 @@ impl History {
         let refused = self.group.coordinator.install(request.epoch, Ok(wrong), now);
         assert!(refused.is_err() || super::super::planted::is_planted(Bug::AssignmentUnchecked));
         // Somebody changes something, so that the assignor is asked again.
-        self.group.topics.reverse();
-        self.group.topics.reverse();
         self.join();
     }
 
