@@ -13,7 +13,8 @@ mod topic;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{
-    AppendError, BatchError, EncodeError, Error, FlushError, ReadError, SendError, TopicError,
+    AppendError, AssignmentError, BatchError, CommitError, EncodeError, Error, FlushError,
+    GroupError, PollError, ReadError, SendError, TopicError,
 };
 pub use group::assignor;
 pub use ids::{GroupId, MemberId, Offset, PartitionId, Timestamp, TopicName, TopicPartition};

@@ -1,3 +1,4 @@
 //! Consumer groups.
 
 pub mod assignor;
+mod coordinator;
