@@ -87,6 +87,15 @@ pub(crate) struct Settings {
     pub(crate) pool: Arc<Pool>,
 }
 
+impl Settings {
+    /// The topic's time. Kafka's format has none before the epoch, so a clock that stands there is
+    /// taken to stand at the epoch.
+    #[inline]
+    pub(crate) fn now(&self) -> Timestamp {
+        self.config.clock.now().max(Timestamp::default())
+    }
+}
+
 #[derive(Debug)]
 struct Stripe {
     log: Appender,
@@ -191,7 +200,7 @@ impl Partition {
         if let Some(named) = records.iter().find(misplaced).and_then(|record| record.partition) {
             return Err(AppendError::WrongPartition { partition: self.shared.name(), named });
         }
-        let now = self.shared.settings.config.clock.now();
+        let now = self.shared.settings.now();
         let batch = self.shared.check(records.iter(), now)?;
         Ok(self.shared.append(batch))
     }
