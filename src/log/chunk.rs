@@ -174,9 +174,6 @@ pub(crate) struct Chunk {
     /// `None` only while being dropped.
     memory: Option<Memory>,
     base_offset: Offset,
-    /// Records below this offset were deleted by request. Relaxed: deletion is not ordered with
-    /// reads that run at the same time.
-    floor: AtomicU64,
     index: SparseIndex,
     pool: Arc<Pool>,
 }
@@ -208,17 +205,6 @@ impl Chunk {
     /// The bytes of memory that the chunk occupies.
     pub(crate) fn capacity(&self) -> usize {
         self.memory().capacity()
-    }
-
-    /// The offset below which records were deleted by request.
-    #[inline]
-    pub(crate) fn floor(&self) -> Offset {
-        self.floor.load(Ordering::Relaxed)
-    }
-
-    /// Declares the records below `offset` deleted.
-    pub(crate) fn raise_floor(&self, offset: Offset) {
-        self.floor.fetch_max(offset, Ordering::Relaxed);
     }
 
     /// Borrows the bytes below `published`.
@@ -301,7 +287,6 @@ impl ChunkWriter {
         let chunk = Chunk {
             published: CachePadded::new(AtomicU64::new(Published::default().pack())),
             base_offset,
-            floor: AtomicU64::new(0),
             index: SparseIndex::new(memory.capacity()),
             memory: Some(memory),
             pool: Arc::clone(pool),

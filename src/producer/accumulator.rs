@@ -124,6 +124,36 @@ impl Place {
     }
 }
 
+/// What the topic's clock said: asked before anything is queued.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    now: Timestamp,
+    /// Zero without linger, where nothing is ever due later.
+    elapsed: Duration,
+}
+
+/// Bytes of the buffer that were set aside; they go back unless a batch keeps them.
+#[derive(Debug)]
+pub(super) struct Reserved<'a> {
+    accumulator: &'a Accumulator,
+    bytes: usize,
+}
+
+impl Reserved<'_> {
+    /// The bytes, for a batch that gives them back.
+    fn keep(mut self) -> usize {
+        std::mem::take(&mut self.bytes)
+    }
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        if self.bytes > 0 {
+            self.accumulator.give_back(self.bytes);
+        }
+    }
+}
+
 impl State {
     fn close_open(&mut self) {
         if let Some(open) = self.open.take() {
@@ -157,8 +187,18 @@ impl Accumulator {
         !self.lingers() && self.queued.load(Ordering::Relaxed) == 0
     }
 
+    /// What the topic's clock says.
+    pub(super) fn times(&self, topic: &Topic) -> Times {
+        let elapsed = if self.lingers() { topic.config().clock.elapsed() } else { Duration::ZERO };
+        Times { now: topic.now(), elapsed }
+    }
+
     /// Sets bytes aside for a record, waiting for up to `max_block`.
-    pub(super) fn reserve(&self, record: &Record<'_>, topic: &Topic) -> Result<usize, SendError> {
+    pub(super) fn reserve(
+        &self,
+        record: &Record<'_>,
+        topic: &Topic,
+    ) -> Result<Reserved<'_>, SendError> {
         let needed = record_bytes_max(record) + HEADER_BYTES;
         let max = self.limits.buffer_bytes;
         let full = |used| {
@@ -185,7 +225,7 @@ impl Accumulator {
             }
         }
         *reserved += needed;
-        Ok(needed)
+        Ok(Reserved { accumulator: self, bytes: needed })
     }
 
     /// Closes the partition's open batch if the record does not fit into it; says whether it did.
@@ -206,15 +246,12 @@ impl Accumulator {
     pub(super) fn push(
         &self,
         record: &Record<'_>,
-        reserved: usize,
+        reserved: Reserved<'_>,
         id: PartitionId,
         timestamp: Timestamp,
-        topic: &Topic,
+        times: Times,
     ) -> Place {
-        let due = match self.limits.linger {
-            Duration::ZERO => Duration::ZERO,
-            linger => topic.config().clock.elapsed().saturating_add(linger),
-        };
+        let due = times.elapsed.saturating_add(self.limits.linger);
         let mut state = self.queue(id).state.lock();
         state.was_used = true;
         if state.open.as_ref().is_some_and(|open| !self.fits(open, record)) {
@@ -229,7 +266,7 @@ impl Accumulator {
         });
         let index = open.builder.count();
         open.builder.push(record, timestamp);
-        open.reserved += reserved;
+        open.reserved += reserved.keep();
         let place = Place { fate: Arc::clone(&open.fate), index };
         if open.builder.bytes() >= self.limits.batch_bytes {
             state.close_open();
@@ -240,19 +277,18 @@ impl Accumulator {
 
     /// Appends what is ready for a partition, unless somebody is at it; with linger, also what has
     /// become due elsewhere.
-    pub(super) fn append_due(&self, topic: &Topic, id: PartitionId) {
+    pub(super) fn append_due(&self, topic: &Topic, id: PartitionId, times: Times) {
         if self.lingers() {
-            self.tick(topic);
+            self.tick(topic, times);
         } else {
-            let now = topic.now();
             let queue = self.queue(id);
-            drop(self.append_closed(queue, queue.state.lock(), topic, id, now));
+            drop(self.append_closed(queue, queue.state.lock(), topic, id, times.now));
         }
     }
 
     /// Appends what is due; returns how long it is until the next batch is.
-    pub(super) fn tick(&self, topic: &Topic) -> Option<Duration> {
-        let (now, elapsed) = (topic.now(), topic.config().clock.elapsed());
+    pub(super) fn tick(&self, topic: &Topic, times: Times) -> Option<Duration> {
+        let Times { now, elapsed } = times;
         let mut next = None;
         for (id, queue) in self.used() {
             let mut state = queue.state.lock();
@@ -368,8 +404,7 @@ impl Accumulator {
             let appended = Appended { base, time: is_stamped.then_some(now) };
             next.fate.0.set(appended).expect("a batch is appended once");
             self.queued.fetch_sub(next.batch.encoded.count as usize, Ordering::Relaxed);
-            *self.reserved.lock() -= next.reserved;
-            self.freed.notify_all();
+            self.give_back(next.reserved);
             drop(leave);
             state = queue.state.lock();
             state.buffer = next.batch.into_buffer();
@@ -377,6 +412,11 @@ impl Accumulator {
                 return state; // somebody else took over between the two
             }
         }
+    }
+
+    fn give_back(&self, bytes: usize) {
+        *self.reserved.lock() -= bytes;
+        self.freed.notify_all();
     }
 
     fn used(&self) -> impl Iterator<Item = (PartitionId, &Queue)> {
@@ -395,7 +435,7 @@ impl Accumulator {
     }
 }
 
-/// Lets the next appender in, also when this one panics in somebody's waker.
+/// Lets the next appender in, also should this one panic.
 struct Leave<'q>(&'q Queue);
 
 impl Drop for Leave<'_> {

@@ -62,11 +62,6 @@ impl Delivery {
     /// # Errors
     ///
     /// None for a topic in memory: what it could refuse was refused by `enqueue`.
-    ///
-    /// # Panics
-    ///
-    /// If the thread that was appending the record panicked, in the waker of a task that waits for
-    /// the partition.
     pub fn wait(&self) -> Result<RecordMetadata, SendError> {
         match &self.0 {
             State::Done(metadata) => Ok(metadata.clone()),

@@ -236,10 +236,12 @@ impl Producer {
             id = router.batch_closed(record, id, topic, accumulator)?;
         }
         let reserved = accumulator.reserve(record, topic)?;
+        // Waiting for room may have taken a while. If the clock panics, nothing was queued yet.
+        let times = accumulator.times(topic);
         let timestamp = stamp(topic, record, now);
-        let place = accumulator.push(record, reserved, id, timestamp, topic);
+        let place = accumulator.push(record, reserved, id, timestamp, times);
         router.appended(record, id, topic, accumulator);
-        accumulator.append_due(topic, id);
+        accumulator.append_due(topic, id, times);
         Ok(Delivery::queued(&self.inner, id, timestamp, place))
     }
 
@@ -256,7 +258,8 @@ impl Producer {
     /// Appends the batches whose linger has passed, by the topic's clock; returns how long it is
     /// until the next one is due, `None` if nothing is queued.
     pub fn tick(&self) -> Option<Duration> {
-        self.inner.accumulator.tick(&self.inner.topic)
+        let Inner { topic, accumulator, .. } = &*self.inner;
+        accumulator.tick(topic, accumulator.times(topic))
     }
 }
 

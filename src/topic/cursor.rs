@@ -89,7 +89,7 @@ impl Cursor {
                 self.place = None;
                 continue;
             }
-            if self.offset < place.chunk.floor() {
+            if self.offset < self.partition.deleted_before() {
                 self.place = None;
                 continue;
             }

@@ -164,7 +164,7 @@ impl Topic {
 
     #[inline]
     pub(crate) fn now(&self) -> Timestamp {
-        self.inner.settings.config.clock.now()
+        self.inner.settings.now()
     }
 
     pub(crate) fn config(&self) -> &TopicConfig {

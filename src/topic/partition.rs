@@ -55,6 +55,9 @@ pub(crate) struct Shared {
     tail: RwLock<Tail>,
     /// Counted by readers; on a line that appends do not touch.
     reads: CachePadded<Reads>,
+    /// Records below this offset were deleted by request, also those that a reader still finds in a
+    /// chunk it holds. Relaxed: deletion is not ordered with reads that run at the same time.
+    deleted_before: AtomicU64,
     pub(crate) settings: Arc<Settings>,
     id: PartitionId,
 }
@@ -82,6 +85,15 @@ pub(crate) struct Settings {
     pub(crate) name: TopicName,
     pub(crate) config: TopicConfig,
     pub(crate) pool: Arc<Pool>,
+}
+
+impl Settings {
+    /// The topic's time. Kafka's format has none before the epoch, so a clock that stands there is
+    /// taken to stand at the epoch.
+    #[inline]
+    pub(crate) fn now(&self) -> Timestamp {
+        self.config.clock.now().max(Timestamp::default())
+    }
 }
 
 #[derive(Debug)]
@@ -187,7 +199,7 @@ impl Partition {
         if let Some(named) = records.iter().find(misplaced).and_then(|record| record.partition) {
             return Err(AppendError::WrongPartition { partition: self.shared.name(), named });
         }
-        let now = self.shared.settings.config.clock.now();
+        let now = self.shared.settings.now();
         let batch = self.shared.check(records.iter(), now)?;
         Ok(self.shared.append(batch))
     }
@@ -257,6 +269,7 @@ impl Partition {
             return Err(AppendError::BeyondEnd { partition, requested: before, high_watermark });
         }
         tail.delete_before(before);
+        self.shared.deleted_before.fetch_max(before, Ordering::Relaxed);
         Ok(tail.start_offset())
     }
 
@@ -302,6 +315,7 @@ impl Shared {
             stripe: CachePadded::new(Mutex::new(stripe)),
             tail: RwLock::new(Tail::default()),
             reads: CachePadded::new(Reads::default()),
+            deleted_before: AtomicU64::new(0),
             settings,
             id,
         }
@@ -489,6 +503,12 @@ impl Shared {
     /// Whether reading at `position` returns something, be it an error.
     pub(crate) fn has_news(&self, position: Offset) -> bool {
         self.tail.read().end_offset() != position
+    }
+
+    /// The offset below which records were deleted by request.
+    #[inline]
+    pub(crate) fn deleted_before(&self) -> Offset {
+        self.deleted_before.load(Ordering::Relaxed)
     }
 
     /// Counts a read that returned `slice`.

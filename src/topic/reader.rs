@@ -211,10 +211,15 @@ impl Reader {
                         continue;
                     }
                 }
-                Err(error) => {
+                Err(error) if records.is_empty() => {
                     self.active.push_back(token);
-                    // What was read before is returned; the error comes with the next poll.
-                    return if records.is_empty() { Err(error) } else { Ok(records) };
+                    return Err(error);
+                }
+                Err(_) => {
+                    // What was read before is returned. The error comes with the next poll, which
+                    // begins here: behind others with records it would never come.
+                    self.active.push_front(token);
+                    return Ok(records);
                 }
             }
             self.active.push_back(token);
