@@ -215,12 +215,13 @@ impl Chunk {
         self.borrow(0, published.bytes)
     }
 
-    /// Takes hold of the bytes `start..end`.
+    /// Takes hold of the bytes `start..end`. A function and not a method, because a model's `Arc`
+    /// cannot be a receiver.
     #[inline]
-    pub(crate) fn slice(self: &Arc<Self>, start: u32, end: u32) -> ChunkSlice {
-        let seen = self.published().bytes;
+    pub(crate) fn slice(chunk: &Arc<Chunk>, start: u32, end: u32) -> ChunkSlice {
+        let seen = chunk.published().bytes;
         assert!(start <= end && end <= seen, "{start}..{end} of {seen} published bytes");
-        ChunkSlice { chunk: Arc::clone(self), start, end }
+        ChunkSlice { chunk: Arc::clone(chunk), start, end }
     }
 
     /// Private: the caller has checked `start <= end` and `end` against a published length.

@@ -24,10 +24,10 @@ use crate::ids::{Offset, PartitionId, Timestamp};
 use crate::log::batch::{BatchBuilder, EncodedBatch, HEADER_BYTES, record_bytes_max};
 use crate::record::{Record, TimestampType};
 use crate::sync::atomic::{AtomicUsize, Ordering};
-use crate::sync::{Arc, CachePadded, Condvar, Mutex, MutexGuard, Shelf};
+use crate::sync::planted::{Bug, planted};
+use crate::sync::{Arc, CachePadded, Condvar, Mutex, MutexGuard, OnceLock, Shelf};
 use crate::topic::Topic;
 use std::collections::VecDeque;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 /// What the builder's setters set.
@@ -184,7 +184,8 @@ impl Accumulator {
     /// Whether a record may be appended at once: nothing is queued that it could overtake.
     #[inline]
     pub(super) fn may_bypass(&self) -> bool {
-        !self.lingers() && self.queued.load(Ordering::Relaxed) == 0
+        let is_empty = self.queued.load(Ordering::Relaxed) == 0;
+        !self.lingers() && (is_empty || planted(Bug::OvertakeQueued))
     }
 
     /// What the topic's clock says.
@@ -391,7 +392,7 @@ impl Accumulator {
             return state;
         }
         loop {
-            if state.closed.is_empty() && !self.lingers() {
+            if state.closed.is_empty() && !self.lingers() && !planted(Bug::ForgetOpen) {
                 state.close_open();
             }
             let Some(next) = state.closed.pop_front() else { return state };

@@ -58,7 +58,9 @@ impl Mailbox {
         if was_asleep && !planted(Bug::SilentDelivery) {
             self.bell.notify_one();
         }
-        if let Some(waker) = waker {
+        if let Some(waker) = waker
+            && !planted(Bug::ForgetWaker)
+        {
             drop(catch_unwind(AssertUnwindSafe(|| waker.wake())));
         }
     }
@@ -97,8 +99,10 @@ impl Mailbox {
     /// waiting already.
     pub(crate) fn register(&self, waker: &Waker) -> bool {
         let fresh = waker.clone(); // the caller's code, as its drop is: not under the lock
+        let was_empty = !self.has_mail();
         let mut inbox = self.inbox.lock();
-        if !inbox.ready.is_empty() {
+        let is_known_empty = planted(Bug::UnlockedDelivery) && was_empty;
+        if !inbox.ready.is_empty() && !is_known_empty {
             return false;
         }
         let outdated = inbox.waker.replace(fresh);

@@ -6,11 +6,15 @@
 //! crate does not know which one it runs on.
 //!
 //! ```text
-//!            crate::sync::{Mutex, RwLock, Condvar, Queue, atomic, Arc}
+//!            crate::sync::{Mutex, RwLock, Condvar, OnceLock, Queue, Backoff, atomic, Arc}
 //!  normal    parking_lot, crossbeam, std          (real.rs)
 //!  model     loom::sync or shuttle::sync          (model.rs)
 //! ```
 
+#[cfg(all(test, any(loom, shuttle)))]
+pub(crate) mod explore;
+#[cfg(all(test, loom))]
+mod loom_models;
 mod mailbox;
 #[cfg(any(loom, shuttle))]
 mod model;
@@ -19,10 +23,10 @@ pub(crate) mod planted;
 mod real;
 mod shelf;
 
-pub(crate) use crossbeam::utils::{Backoff, CachePadded};
+pub(crate) use crossbeam::utils::CachePadded;
 pub(crate) use mailbox::{Mailbox, Token};
 #[cfg(any(loom, shuttle))]
-pub(crate) use model::{Arc, Condvar, Mutex, MutexGuard, Queue, RwLock, atomic};
+pub(crate) use model::{Arc, Backoff, Condvar, Mutex, MutexGuard, OnceLock, Queue, RwLock, atomic};
 #[cfg(not(any(loom, shuttle)))]
-pub(crate) use real::{Arc, Condvar, Mutex, MutexGuard, Queue, RwLock, atomic};
+pub(crate) use real::{Arc, Backoff, Condvar, Mutex, MutexGuard, OnceLock, Queue, RwLock, atomic};
 pub(crate) use shelf::Shelf;

@@ -3,10 +3,11 @@
 //! loom and shuttle both imitate `std::sync`; the wrappers here give them the shape of `real.rs`.
 
 #[cfg(loom)]
-use loom::sync as checker;
+use loom::{sync as checker, thread as checker_thread};
 #[cfg(shuttle)]
-use shuttle::sync as checker;
+use shuttle::{sync as checker, thread as checker_thread};
 
+use atomic::Ordering;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -74,6 +75,68 @@ impl Condvar {
 
     pub(crate) fn notify_all(&self) {
         self.0.notify_all();
+    }
+}
+
+/// A cell that is written once.
+///
+/// Neither checker has one, and both run a model on one thread, where std's is never seen half
+/// written. The flag beside the value gives them what they lack: points to switch threads at, and a
+/// Release that a look may miss.
+#[derive(Debug)]
+pub(crate) struct OnceLock<T> {
+    is_set: atomic::AtomicBool,
+    value: std::sync::OnceLock<T>,
+}
+
+impl<T> Default for OnceLock<T> {
+    fn default() -> Self {
+        OnceLock::new()
+    }
+}
+
+impl<T> OnceLock<T> {
+    pub(crate) fn new() -> Self {
+        OnceLock { is_set: atomic::AtomicBool::new(false), value: std::sync::OnceLock::new() }
+    }
+
+    pub(crate) fn get(&self) -> Option<&T> {
+        if self.is_set.load(Ordering::Acquire) { self.value.get() } else { None }
+    }
+
+    pub(crate) fn set(&self, value: T) -> Result<(), T> {
+        self.value.set(value)?;
+        self.is_set.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// `make` does nothing that a checker could switch threads at.
+    pub(crate) fn get_or_init(&self, make: impl FnOnce() -> T) -> &T {
+        if let Some(value) = self.get() {
+            return value;
+        }
+        let value = self.value.get_or_init(make);
+        self.is_set.store(true, Ordering::Release);
+        value
+    }
+}
+
+/// Gives up at once: to look again is worth its time on a real machine, while a checker tries every
+/// length of the gap anyway.
+#[derive(Debug)]
+pub(crate) struct Backoff;
+
+impl Backoff {
+    pub(crate) fn new() -> Self {
+        Backoff
+    }
+
+    pub(crate) fn is_completed(&self) -> bool {
+        true
+    }
+
+    pub(crate) fn snooze(&self) {
+        checker_thread::yield_now();
     }
 }
 

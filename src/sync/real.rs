@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+pub(crate) use crossbeam::utils::Backoff;
 pub(crate) use parking_lot::{Mutex, MutexGuard, RwLock};
-pub(crate) use std::sync::{Arc, atomic};
+pub(crate) use std::sync::{Arc, OnceLock, atomic};
 
 /// Where threads sleep until another one says that something changed.
 #[derive(Debug, Default)]

@@ -7,8 +7,9 @@
 //! A bucket is allocated when its first value comes and never moves, so a look-up is two loads.
 //! `len` is stored after the value it covers.
 
+use super::OnceLock;
 use super::atomic::{AtomicU32, Ordering};
-use std::sync::OnceLock;
+use super::planted::{Bug, planted};
 
 /// Enough for 2^17 - 1 values, more than a topic may have partitions.
 const BUCKETS: usize = 17;
@@ -22,7 +23,7 @@ pub(crate) struct Shelf<T> {
 
 impl<T> Shelf<T> {
     pub(crate) fn new() -> Shelf<T> {
-        Shelf { buckets: [const { OnceLock::new() }; BUCKETS], len: AtomicU32::new(0) }
+        Shelf { buckets: std::array::from_fn(|_| OnceLock::new()), len: AtomicU32::new(0) }
     }
 
     #[inline]
@@ -46,8 +47,12 @@ impl<T> Shelf<T> {
         let (bucket, place) = locate(index);
         let values = self.buckets[bucket]
             .get_or_init(|| (0..1 << bucket).map(|_| OnceLock::new()).collect());
+        let order = if planted(Bug::RelaxedGrowth) { Ordering::Relaxed } else { Ordering::Release };
+        if planted(Bug::LengthBeforeValue) {
+            self.len.store(index + 1, order);
+        }
         assert!(values[place].set(value).is_ok(), "one caller at a time pushes");
-        self.len.store(index + 1, Ordering::Release);
+        self.len.store(index + 1, order);
     }
 }
 
@@ -57,7 +62,7 @@ fn locate(index: u32) -> (usize, usize) {
     (bucket as usize, (u64::from(index) + 1 - (1 << bucket)) as usize)
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod tests {
     use super::*;
 

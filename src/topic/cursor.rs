@@ -97,7 +97,7 @@ impl Cursor {
             if !forced && (cut.position - place.position) as usize > max_bytes {
                 return Ok(None);
             }
-            let bytes = place.chunk.slice(place.position, cut.position);
+            let bytes = Chunk::slice(&place.chunk, place.position, cut.position);
             let slice = Slice::new(bytes, &self.partition, self.offset..cut.end_offset);
             place.position = cut.position;
             self.offset = cut.end_offset;
