@@ -35,7 +35,7 @@
 //! | 500 × 200 × 2,000 | a random quarter each | 41 ms | 50 ms |
 //! | 300 × 100 × 300, owners at random | each one topic more | 27 ms | 212 ms |
 //!
-//! Cooperative sticky, best of many runs on a shared virtual machine with two cores, rustc 1.95,
+//! The sticky assignors, best of many runs on a shared virtual machine with two cores, rustc 1.95,
 //! `cargo bench --bench assignors`; medians were up to twice as long, as other work was going on.
 //! The result takes 32 bytes a partition, what is needed meanwhile 8 bytes a partition and about 150
 //! bytes for each of those pairs: 38 MB at the peak for a new group with a million partitions.
