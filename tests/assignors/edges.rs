@@ -72,6 +72,22 @@ fn what_is_listed_twice_counts_once() {
 }
 
 #[test]
+fn the_order_in_which_topics_are_listed_does_not_matter() {
+    let names = ["t", "u", "v"];
+    let members = [
+        Member::new("a").subscribe(["v", "t"]).own("v", [1]).own("t", [0]),
+        Member::new("b").subscribe(["u", "t"]).own("u", [2]),
+        Member::new("c").subscribe(names),
+    ];
+    let mut topics = names.map(|name| TopicLayout::new(name, 5));
+    for assignor in ALL {
+        let assignment = assignor.assign(&members, &topics);
+        topics.reverse();
+        assert_eq!(assignor.assign(&members, &topics), assignment, "{}", assignor.name());
+    }
+}
+
+#[test]
 fn partition_numbers_may_have_gaps_and_any_order() {
     let mut topic = TopicLayout::new("t", 0);
     topic.partitions = [7, 2, u32::MAX, 2, 40].map(PartitionLayout::new).to_vec();

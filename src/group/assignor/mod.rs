@@ -20,9 +20,8 @@
 //! all lists of owned partitions. The sticky ones also solve two flow problems, whose size is not
 //! the number of partitions but that of pairs of a member and a *topic class* (topics with the same
 //! subscribers) it owned something of: 2,000 pairs for 2,000 members that all subscribe to the same
-//! 500 topics, up to a million if no two subscriptions are alike. In practice these grow by a
-//! little more than the number of pairs; only groups made for it (nested subscriptions with
-//! previous owners at random) take several times as long.
+//! 500 topics, up to a million if no two subscriptions are alike. Groups of the latter kind are the
+//! slow ones; the last two rows are what we found to be hardest.
 //!
 //! | Topics × partitions × members | Subscriptions | First | One member leaves |
 //! |---|---|---|---|
@@ -33,8 +32,10 @@
 //! | 500 × 2,000 × 2,000 | alike | 20 ms | 31 ms |
 //! | 500 × 2,000 × 2,000 | all but one alike | 22 ms | 42 ms |
 //! | 500 × 2,000 × 2,000, range / round robin | alike | 29 / 26 ms | |
+//! | 500 × 200 × 2,000 | a random quarter each | 41 ms | 50 ms |
+//! | 300 × 100 × 300, owners at random | each one topic more | 27 ms | 212 ms |
 //!
-//! Cooperative sticky, best of many runs on a shared virtual machine with two cores, rustc 1.95,
+//! The sticky assignors, best of many runs on a shared virtual machine with two cores, rustc 1.95,
 //! `cargo bench --bench assignors`; medians were up to twice as long, as other work was going on.
 //! The result takes 32 bytes a partition, what is needed meanwhile 8 bytes a partition and about 150
 //! bytes for each of those pairs: 38 MB at the peak for a new group with a million partitions.

@@ -12,8 +12,8 @@ use super::{Assignment, Assignor, Member, RebalanceProtocol, TopicLayout};
 
 /// Deals all partitions of all topics to the members in turn, as Kafka's `RoundRobinAssignor` does.
 ///
-/// Members with equal subscriptions end up at most one partition apart; with mixed subscriptions
-/// the result can be far from balanced. Every change of the group may move every partition.
+/// If all members subscribe alike they end up at most one partition apart; if not, the result can
+/// be far from balanced. Every change of the group may move every partition.
 ///
 /// ```
 /// use anabranch::assignor::{Assignor, Member, RoundRobinAssignor, TopicLayout};

@@ -46,20 +46,11 @@ pub(super) struct Part {
 
 impl Part {
     fn split(self, is_first: impl Fn(Node) -> bool) -> (Part, Part) {
-        let (first, second) = (Part::empty(), Part::empty());
-        let mut parts = [second, first];
-        for topic in self.topics {
-            parts[usize::from(is_first(Node::Topic(topic)))].topics.push(topic);
-        }
-        for class in self.members {
-            parts[usize::from(is_first(Node::Members(class)))].members.push(class);
-        }
-        let [second, first] = parts;
-        (first, second)
-    }
-
-    fn empty() -> Part {
-        Part { topics: Vec::new(), members: Vec::new() }
+        let (first_topics, topics) =
+            self.topics.into_iter().partition(|&topic| is_first(Node::Topic(topic)));
+        let (first_members, members) =
+            self.members.into_iter().partition(|&class| is_first(Node::Members(class)));
+        (Part { topics: first_topics, members: first_members }, Part { topics, members })
     }
 }
 
