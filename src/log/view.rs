@@ -67,6 +67,13 @@ impl Chunk {
         Cut { position: end, end_offset: batch::last_offset(&bytes[last as usize..]) + 1 }
     }
 
+    /// Where a read ends whose last record is the one at `last`.
+    pub(crate) fn cut_behind(&self, last: Offset, published: Published) -> Cut {
+        let position = self.entry(last).position;
+        let bytes = self.bytes(published);
+        Cut { position: position + batch_bytes(&bytes[position as usize..]), end_offset: last + 1 }
+    }
+
     /// The first record stamped `at` or later, if there is one.
     pub(crate) fn offset_for_timestamp(&self, at: Timestamp) -> Option<Offset> {
         let published = self.published();

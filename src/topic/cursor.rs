@@ -11,11 +11,12 @@
 //! A cursor inside a chunk that retention drops keeps it and reads it to the end. Records that were
 //! deleted by request are not returned, wherever the cursor stands.
 
+use super::fetcher::Limits;
 use super::partition::Shared;
 use super::records::Slice;
 use crate::error::ReadError;
 use crate::ids::Offset;
-use crate::log::Chunk;
+use crate::log::{Chunk, ChunkSlice};
 use crate::sync::Arc;
 
 #[derive(Debug)]
@@ -65,14 +66,14 @@ impl Cursor {
         }
     }
 
-    /// Reads on, up to `max_bytes` of one chunk; `None` at the end, or if not even one batch fits
+    /// Reads on, within the limits and one chunk; `None` at the end, or if not even one batch fits
     /// and none is `forced`.
     ///
     /// On an error the cursor stays where it was.
     #[inline]
     pub(crate) fn fetch(
         &mut self,
-        max_bytes: usize,
+        limits: Limits,
         forced: bool,
     ) -> Result<Option<Slice>, ReadError> {
         loop {
@@ -93,17 +94,33 @@ impl Cursor {
                 self.place = None;
                 continue;
             }
-            let cut = place.chunk.cut(place.position, published, max_bytes);
-            if !forced && (cut.position - place.position) as usize > max_bytes {
+            let cut = place.chunk.cut(place.position, published, limits.bytes);
+            if !forced && (cut.position - place.position) as usize > limits.bytes {
                 return Ok(None);
             }
-            let bytes = Chunk::slice(&place.chunk, place.position, cut.position);
-            let slice = Slice::new(bytes, &self.partition, self.offset..cut.end_offset);
-            place.position = cut.position;
-            self.offset = cut.end_offset;
-            self.partition.count_read(&slice);
-            return Ok(Some(slice));
+            let (start, mut cut, mut next) = (place.position, cut, cut.position);
+            let count_max = Offset::try_from(limits.records).unwrap_or(Offset::MAX);
+            if cut.end_offset - self.offset > count_max {
+                if count_max == 0 {
+                    return Ok(None);
+                }
+                // The slice ends amid these batches, maybe amid one, which is read on next time.
+                let end_offset = self.offset + count_max;
+                next = place.chunk.entry(end_offset).position;
+                cut = place.chunk.cut_behind(end_offset - 1, published);
+            }
+            place.position = next;
+            let bytes = Chunk::slice(&place.chunk, start, cut.position);
+            return Ok(Some(self.advance(bytes, cut.end_offset)));
         }
+    }
+
+    #[inline]
+    fn advance(&mut self, bytes: ChunkSlice, end_offset: Offset) -> Slice {
+        let slice = Slice::new(bytes, &self.partition, self.offset..end_offset);
+        self.offset = end_offset;
+        self.partition.count_read(&slice);
+        slice
     }
 
     /// Finds the chunk of `offset`; false while the partition has none.

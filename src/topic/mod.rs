@@ -8,16 +8,19 @@
 //! | `config.rs` | Settings, the rule for names. |
 //! | `partition.rs` | One log, its stripe lock, who waits for it. |
 //! | `cursor.rs` | A place in a partition from which to read on. |
-//! | `reader.rs` | Several cursors, and sleeping until one has records. |
+//! | `fetcher.rs` | Several cursors, and sleeping until one has records. |
+//! | `reader.rs` | That, for users without a group. |
 //! | `records.rs` | What reading returns. |
 
 mod config;
 mod cursor;
+mod fetcher;
 mod partition;
 mod reader;
 mod records;
 
 pub use config::{Durability, TopicConfig};
+pub(crate) use fetcher::{ALARM, Fetcher, Limits};
 pub(crate) use partition::Shared;
 pub use partition::{Partition, PartitionStats};
 pub use reader::Reader;

@@ -15,6 +15,7 @@
 //! sleepers that is a look at an empty list.
 
 use super::config::TopicConfig;
+use super::fetcher::Limits;
 use super::records::{Records, Slice};
 use crate::error::{AppendError, FlushError, ReadError};
 use crate::ids::{Offset, PartitionId, Timestamp, TopicName, TopicPartition};
@@ -227,7 +228,9 @@ impl Partition {
         let mut records = Records::default();
         let mut room = max_bytes;
         // At least one batch, then whole batches as long as they fit, across chunks.
-        while let Some(slice) = cursor.fetch(room, records.is_empty())? {
+        while let Some(slice) =
+            cursor.fetch(Limits { bytes: room, records: usize::MAX }, records.is_empty())?
+        {
             room = room.saturating_sub(slice.batch_bytes());
             records.push(slice);
         }
@@ -245,7 +248,9 @@ impl Partition {
         // Found among deleted records at the front of the first chunk: look on from the start.
         drop(tail);
         let mut cursor = super::cursor::Cursor::new(Arc::clone(&self.shared), start);
-        while let Ok(Some(slice)) = cursor.fetch(usize::MAX, true) {
+        while let Ok(Some(slice)) =
+            cursor.fetch(Limits { bytes: usize::MAX, records: usize::MAX }, true)
+        {
             if let Some(record) = slice.iter().find(|record| record.timestamp() >= at) {
                 return Some(record.offset());
             }
