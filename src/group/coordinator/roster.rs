@@ -269,7 +269,8 @@ impl Roster {
         self.seat_mut(place).held = next;
         let is_holdout = self.is_holdout(self.seat(place));
         self.holdouts = self.holdouts - usize::from(was_holdout) + usize::from(is_holdout);
-        if (is_freed || (was_holdout && self.holdouts == 0)) && !planted!(VersionStuck) {
+        // Also where an eager group's last holdout gave in: it gave up partitions.
+        if is_freed && !planted!(VersionStuck) {
             self.version += 1;
         }
         held

@@ -103,6 +103,38 @@ fn a_target_that_gives_back_what_was_not_yet_revoked_lifts_the_deadline() {
 }
 
 #[test]
+fn a_newer_target_gives_one_that_was_told_no_more_time() {
+    let (mut group, a, b) = pair_about_to_share();
+    group.ask(a);
+    group.advance(secs(30));
+    group.topics = vec![TopicLayout::new("t", 5)];
+    group.coordinator.topics_changed(&group.topics);
+    group.assign();
+    group.advance(secs(30));
+    group.poll(b);
+    group.poll(b);
+    assert_eq!(group.held(b), of("t", 0..5));
+    group.ask(a);
+    assert!(matches!(group.told(a).last(), Some(Told::Lost(..))));
+}
+
+/// What it just let go of comes back in the same answer; if that is lost, it may ask again.
+#[test]
+fn a_member_gets_back_at_once_what_it_let_go_of_for_nothing() {
+    let (mut group, a, b) = pair_about_to_share();
+    group.ask(a);
+    group.leave(b, Leave::ForGood);
+    group.assign();
+    let member = group.consumers[a].key.unwrap();
+    let owned = of("t", [0, 2]);
+    let poll = Poll { member, epoch: 1, owned: Some(&owned) };
+    let first = group.coordinator.poll(poll, group.now).unwrap();
+    assert_eq!((first.epoch, first.state), (3, MemberState::Stable));
+    assert_eq!(first.change.as_ref().unwrap().added, of("t", [1, 3]));
+    assert_eq!(group.coordinator.poll(poll, group.now), Ok(first));
+}
+
+#[test]
 fn a_slow_member_delays_only_those_who_wait_for_its_partitions() {
     let mut group = Group::cooperative(&[("t", 2), ("u", 2)]);
     let slow = group.join(profile("a-slow", &["t"]));
@@ -428,5 +460,7 @@ fn those_who_are_told_late_why_they_are_out_are_told_once() {
     assert_eq!(group.coordinator.poll(poll, group.now), Err(expired));
     let left = PollRefused::Departed(Departure::Left);
     assert_eq!(group.coordinator.poll(poll, group.now), Err(left));
-    assert!(group.coordinator.departed.len() <= 1, "only b's is left to be told");
+    assert_eq!(group.coordinator.departed.len(), 1, "only b is left to be told");
+    group.leave(1, Leave::ForGood);
+    assert_eq!(group.coordinator.departed.len(), 0, "and leaves without asking");
 }
