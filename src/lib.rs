@@ -17,6 +17,10 @@ pub use error::{
     GroupError, PollError, ReadError, SendError, TopicError,
 };
 pub use group::assignor;
+pub use group::{
+    Consumer, ConsumerGroup, ConsumerGroupBuilder, GroupDescription, GroupState, MemberBuilder,
+    MemberDescription, OffsetAndMetadata, OffsetReset, RebalanceListener, ResetTo,
+};
 pub use ids::{GroupId, MemberId, Offset, PartitionId, Timestamp, TopicName, TopicPartition};
 pub use producer::partitioner;
 pub use producer::{Delivery, Producer, ProducerBuilder};

@@ -1,7 +1,7 @@
 //! What can go wrong in a consumer group.
 
 use super::ReadError;
-use crate::ids::{GroupId, MemberId, Offset, PartitionId, TopicName, TopicPartition};
+use crate::ids::{GroupId, MemberId, Offset, TopicName, TopicPartition};
 
 /// Why a group was not built or changed, or a member not let in.
 ///
@@ -97,7 +97,7 @@ pub enum GroupError {
         /// What values it takes.
         reason: &'static str,
     },
-    /// The member is not in the group any more.
+    /// The member left, but what it had consumed was not committed.
     #[error(transparent)]
     Commit(#[from] CommitError),
 }
@@ -218,20 +218,16 @@ pub enum CommitError {
         /// The partition.
         partition: TopicPartition,
     },
-    /// The commit is from a generation before the member was given the partition, or from one that it
-    /// has not reached.
-    #[error(
-        "generation {requested} may not commit {partition}, which is of {assigned} to {current}"
-    )]
+    /// The commit is from a generation before the member was given the partition (the limit is that
+    /// generation), or from one that the member has not reached (the limit is the member's).
+    #[error("generation {requested} may not commit {partition}, the limit is {limit}")]
     WrongGeneration {
         /// The partition.
         partition: TopicPartition,
         /// The generation of the commit.
         requested: u32,
-        /// The generation in which the member was given the partition.
-        assigned: u32,
-        /// The member's generation.
-        current: u32,
+        /// The first or last generation from which a commit is accepted.
+        limit: u32,
     },
     /// The offset does not exist.
     #[error("offset {requested} of {partition} is outside of {log_start} to {log_end}")]
@@ -246,10 +242,10 @@ pub enum CommitError {
         log_end: Offset,
     },
     /// The metadata is longer than Kafka allows.
-    #[error("metadata of {bytes} bytes for partition {partition} exceeds {max}")]
+    #[error("metadata of {bytes} bytes for {partition} exceeds {max}")]
     MetadataTooLarge {
-        /// The partition's number.
-        partition: PartitionId,
+        /// The partition.
+        partition: TopicPartition,
         /// The bytes of the metadata.
         bytes: usize,
         /// The most there may be.

@@ -53,6 +53,8 @@ pub(crate) struct Fetcher {
     free: Vec<Token>,
     by_name: Map<TopicPartition, Token>,
     active: VecDeque<Token>,
+    /// Partitions whose position has changed since `take_moved`.
+    moved: Vec<Token>,
     mailbox: Arc<Mailbox>,
     arrived: Vec<Token>,
     is_alarmed: bool,
@@ -64,6 +66,8 @@ struct Watched {
     cursor: Cursor,
     empty_looks: u32,
     state: State,
+    /// Whether it is among `moved`.
+    has_moved: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +84,7 @@ impl Fetcher {
             free: Vec::new(),
             by_name: Map::default(),
             active: VecDeque::new(),
+            moved: Vec::new(),
             mailbox: Arc::new(Mailbox::default()),
             arrived: Vec::new(),
             is_alarmed: false,
@@ -103,7 +108,8 @@ impl Fetcher {
             return self.seek(&name, offset).expect("it was just found");
         }
         let cursor = Cursor::new(Arc::clone(&partition.shared), offset);
-        let watched = Some(Watched { cursor, empty_looks: 0, state: State::Active });
+        let watched =
+            Some(Watched { cursor, empty_looks: 0, state: State::Active, has_moved: false });
         let token = match self.free.pop() {
             Some(token) => {
                 self.watched[token as usize] = watched;
@@ -122,6 +128,7 @@ impl Fetcher {
     pub(crate) fn remove(&mut self, name: &TopicPartition) -> bool {
         let Some(token) = self.by_name.remove(name) else { return false };
         self.leave_line(token);
+        self.moved.retain(|other| *other != token);
         self.watched[token as usize] = None;
         self.free.push(token);
         true
@@ -163,6 +170,27 @@ impl Fetcher {
         Ok(())
     }
 
+    /// The partitions whose position has changed since the last call.
+    pub(crate) fn take_moved(&mut self) -> Vec<TopicPartition> {
+        let mut moved = Vec::with_capacity(self.moved.len());
+        for token in self.moved.drain(..) {
+            let watched = known(&mut self.watched, token);
+            watched.has_moved = false;
+            moved.push(watched.cursor.partition().name());
+        }
+        moved
+    }
+
+    /// Counts partitions among those whose position has changed.
+    pub(crate) fn moved_again(&mut self, partitions: &[TopicPartition]) {
+        for of in partitions {
+            let Some(&token) = self.by_name.get(of) else { continue };
+            if !std::mem::replace(&mut known(&mut self.watched, token).has_moved, true) {
+                self.moved.push(token);
+            }
+        }
+    }
+
     fn token(&self, of: &TopicPartition) -> Result<Token, ReadError> {
         let unknown = || ReadError::NotAssigned { partition: of.clone() };
         self.by_name.get(of).copied().ok_or_else(unknown)
@@ -190,6 +218,9 @@ impl Fetcher {
             match watched.cursor.fetch(room, records.is_empty()) {
                 Ok(Some(slice)) => {
                     watched.empty_looks = 0;
+                    if !std::mem::replace(&mut watched.has_moved, true) {
+                        self.moved.push(token);
+                    }
                     room.bytes = room.bytes.saturating_sub(slice.batch_bytes());
                     room.records -= slice.len().min(room.records);
                     records.push(slice);

@@ -33,6 +33,7 @@ use crate::ids::{PartitionId, Timestamp, TopicName};
 use crate::log::Pool;
 use crate::sync::{Arc, Mutex, Shelf};
 use partition::Settings;
+use std::sync::Weak;
 
 /// A named log, cut into partitions: a handle that is cheap to clone.
 ///
@@ -58,8 +59,14 @@ struct Inner {
     text: Box<str>,
     settings: Arc<Settings>,
     partitions: Shelf<Arc<Shared>>,
-    /// Held while partitions are added.
-    growing: Mutex<()>,
+    /// Held while partitions are added. Guards who wants to know.
+    growing: Mutex<Vec<Weak<dyn Growth>>>,
+}
+
+/// Somebody who wants to know when a topic gets more partitions.
+pub(crate) trait Growth: Send + Sync + std::fmt::Debug {
+    /// Called after partitions were added, with no lock held.
+    fn grown(&self);
 }
 
 /// What a topic holds and what was done to it.
@@ -93,7 +100,8 @@ impl Topic {
         let pool = Pool::new(config.chunk_bytes());
         let (text, count) = (name.as_str().into(), config.partitions);
         let settings = Arc::new(Settings { name, config, pool });
-        let inner = Inner { text, settings, partitions: Shelf::new(), growing: Mutex::new(()) };
+        let inner =
+            Inner { text, settings, partitions: Shelf::new(), growing: Mutex::new(Vec::new()) };
         inner.grow(count);
         Ok(Topic { inner: Arc::new(inner) })
     }
@@ -128,14 +136,24 @@ impl Topic {
     pub fn add_partitions(&self, total: u32) -> Result<(), TopicError> {
         let topic = &self.inner.settings.name;
         config::check_partition_count(topic, total)?;
-        let growing = self.inner.growing.lock();
+        let mut watchers = self.inner.growing.lock();
         let current = self.partition_count();
         if total < current {
             return Err(TopicError::Shrink { topic: topic.clone(), current, requested: total });
         }
         self.inner.grow(total);
-        drop(growing);
+        watchers.retain(|watcher| watcher.strong_count() > 0);
+        let to_tell: Vec<_> = watchers.iter().filter_map(Weak::upgrade).collect();
+        drop(watchers);
+        for watcher in to_tell {
+            watcher.grown();
+        }
         Ok(())
+    }
+
+    /// Has `watcher` told when partitions are added, as long as it lives.
+    pub(crate) fn watch_growth(&self, watcher: Weak<dyn Growth>) {
+        self.inner.growing.lock().push(watcher);
     }
 
     /// What the topic holds and what was done to it.

@@ -224,6 +224,7 @@ pub struct Records {
     first: Option<Slice>,
     others: Vec<Slice>,
     len: usize,
+    lost: Vec<(TopicPartition, u64)>,
 }
 
 impl Records {
@@ -245,6 +246,17 @@ impl Records {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Records that were gone before this consumer could read them, by partition: retention or
+    /// deletion overtook its position, and it went on where the group's
+    /// [`OffsetReset`](crate::OffsetReset) said.
+    pub fn lost(&self) -> &[(TopicPartition, u64)] {
+        &self.lost
+    }
+
+    pub(crate) fn set_lost(&mut self, lost: Vec<(TopicPartition, u64)>) {
+        self.lost = lost;
     }
 
     /// The records, partition after partition.
