@@ -13,6 +13,8 @@
 
 mod config;
 mod cursor;
+#[cfg(all(test, loom))]
+mod loom_models;
 mod partition;
 mod reader;
 mod records;
