@@ -176,9 +176,6 @@ pub(crate) struct Chunk {
     /// `None` only while being dropped.
     memory: Option<Memory>,
     base_offset: Offset,
-    /// Records below this offset were deleted by request. Relaxed: deletion is not ordered with
-    /// reads that run at the same time.
-    floor: AtomicU64,
     index: SparseIndex,
     pool: Arc<Pool>,
 }
@@ -210,17 +207,6 @@ impl Chunk {
     /// The bytes of memory that the chunk occupies.
     pub(crate) fn capacity(&self) -> usize {
         self.memory().capacity()
-    }
-
-    /// The offset below which records were deleted by request.
-    #[inline]
-    pub(crate) fn floor(&self) -> Offset {
-        self.floor.load(Ordering::Relaxed)
-    }
-
-    /// Declares the records below `offset` deleted.
-    pub(crate) fn raise_floor(&self, offset: Offset) {
-        self.floor.fetch_max(offset, Ordering::Relaxed);
     }
 
     /// Borrows the bytes below `published`.
@@ -304,7 +290,6 @@ impl ChunkWriter {
         let chunk = Chunk {
             published: CachePadded::new(AtomicU64::new(Published::default().pack())),
             base_offset,
-            floor: AtomicU64::new(0),
             index: SparseIndex::new(memory.capacity()),
             memory: Some(memory),
             pool: Arc::clone(pool),
@@ -334,6 +319,9 @@ impl ChunkWriter {
         self.state.bytes += u32::try_from(encoded.bytes).expect("a chunk is shorter than 4 GiB");
         let max_timestamp = encoded.max_timestamp.as_millis();
         self.chunk.index.note(start, self.state.bytes, self.state.records, max_timestamp);
+        if planted(Bug::TornPublish) {
+            self.publish();
+        }
         self.state.records += encoded.count;
         self.publish();
         encoded

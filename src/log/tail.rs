@@ -113,17 +113,9 @@ impl Tail {
     /// Makes `before` the start: what lies below it can no longer be read.
     pub(crate) fn delete_before(&mut self, before: Offset) {
         while self.chunks.len() > 1 && self.chunks[0].end_offset() <= before {
-            self.chunks[0].raise_floor(before);
             self.drop_front();
         }
-        if before > self.start_offset {
-            self.start_offset = before;
-            if let Some(front) = self.chunks.front()
-                && !planted(Bug::ForgetFloor)
-            {
-                front.raise_floor(before);
-            }
-        }
+        self.start_offset = self.start_offset.max(before);
     }
 
     /// A reader that is inside the chunk keeps it and finishes it.

@@ -53,6 +53,10 @@ pub(crate) struct Shared {
     stripe: CachePadded<Mutex<Stripe>>,
     /// Guards the chain of chunks.
     tail: RwLock<Tail>,
+    /// Records below this offset were deleted by request, also from chunks that retention dropped
+    /// and readers still hold. Raised under `tail`, with the start that it stands for. Relaxed:
+    /// deletion is not ordered with reads that run at the same time.
+    deleted_before: AtomicU64,
     /// Counted by readers; on a line that appends do not touch.
     reads: CachePadded<Reads>,
     pub(crate) settings: Arc<Settings>,
@@ -258,6 +262,9 @@ impl Partition {
             return Err(AppendError::BeyondEnd { partition, requested: before, high_watermark });
         }
         tail.delete_before(before);
+        if !planted(Bug::ForgetFloor) {
+            self.shared.deleted_before.fetch_max(before, Ordering::Relaxed);
+        }
         Ok(tail.start_offset())
     }
 
@@ -302,6 +309,7 @@ impl Shared {
         Shared {
             stripe: CachePadded::new(Mutex::new(stripe)),
             tail: RwLock::new(Tail::default()),
+            deleted_before: AtomicU64::new(0),
             reads: CachePadded::new(Reads::default()),
             settings,
             id,
@@ -472,6 +480,12 @@ impl Shared {
             (Some(span), Some(latest)) => latest.saturating_add(span + Duration::from_millis(1)),
             _ => NEVER,
         }
+    }
+
+    /// The offset below which records were deleted by request.
+    #[inline]
+    pub(crate) fn deleted_before(&self) -> Offset {
+        self.deleted_before.load(Ordering::Relaxed)
     }
 
     /// Finds the chunk that holds `offset`, or will hold it next.
