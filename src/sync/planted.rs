@@ -7,7 +7,6 @@
 
 /// The mistakes that models are shown to catch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(not(any(loom, shuttle)), expect(dead_code, reason = "planted only in model builds"))]
 pub(crate) enum Bug {
     /// A chunk's new length is published without Release.
     RelaxedPublish,
