@@ -54,11 +54,12 @@ pub(crate) struct Shared {
     stripe: CachePadded<Mutex<Stripe>>,
     /// Guards the chain of chunks.
     tail: RwLock<Tail>,
+    /// Records below this offset were deleted by request, also from chunks that retention dropped
+    /// and readers still hold. Raised under `tail`, with the start that it stands for. Relaxed:
+    /// deletion is not ordered with reads that run at the same time.
+    deleted_before: AtomicU64,
     /// Counted by readers; on a line that appends do not touch.
     reads: CachePadded<Reads>,
-    /// Records below this offset were deleted by request, also those that a reader still finds in a
-    /// chunk it holds. Relaxed: deletion is not ordered with reads that run at the same time.
-    deleted_before: AtomicU64,
     pub(crate) settings: Arc<Settings>,
     id: PartitionId,
 }
@@ -321,8 +322,8 @@ impl Shared {
         Shared {
             stripe: CachePadded::new(Mutex::new(stripe)),
             tail: RwLock::new(Tail::default()),
-            reads: CachePadded::new(Reads::default()),
             deleted_before: AtomicU64::new(0),
+            reads: CachePadded::new(Reads::default()),
             settings,
             id,
         }
@@ -491,6 +492,12 @@ impl Shared {
         }
     }
 
+    /// The offset below which records were deleted by request.
+    #[inline]
+    pub(crate) fn deleted_before(&self) -> Offset {
+        self.deleted_before.load(Ordering::Relaxed)
+    }
+
     /// Finds the chunk that holds `offset`, or will hold it next.
     pub(crate) fn find(&self, offset: Offset) -> Result<Option<Arc<Chunk>>, ReadError> {
         let tail = self.tail.read();
@@ -510,12 +517,6 @@ impl Shared {
     /// Whether reading at `position` returns something, be it an error.
     pub(crate) fn has_news(&self, position: Offset) -> bool {
         self.tail.read().end_offset() != position
-    }
-
-    /// The offset below which records were deleted by request.
-    #[inline]
-    pub(crate) fn deleted_before(&self) -> Offset {
-        self.deleted_before.load(Ordering::Relaxed)
     }
 
     /// Counts a read that returned `slice`.
