@@ -83,8 +83,8 @@ fn without_slack() -> TopicConfig {
 
 #[test]
 fn memory_is_what_was_promised_and_comes_back() {
+    the_slack_of_large_chunks_is_not_resident(); // first: later, memory is reused
     records_cost_little_more_than_they_hold();
-    the_slack_of_large_chunks_is_not_resident();
     an_idle_partition_costs_less_than_a_kibibyte();
     everything_is_freed_with_the_last_handle();
     retention_bounds_what_is_held();
@@ -130,12 +130,15 @@ fn the_slack_of_large_chunks_is_not_resident() {
         statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4_096
     };
     let before = resident();
-    let topic = filled(TopicConfig::new(), 64);
-    let bytes = resident().saturating_sub(before);
-    println!("resident for {RECORDS} records in default chunks: {bytes} bytes");
-    // With the slack it would be 166 a record.
-    assert!(bytes <= 140 * RECORDS, "{bytes}");
-    drop(topic);
+    for topics in 1..=3 {
+        let topic = filled(TopicConfig::new(), 64);
+        let bytes = resident().saturating_sub(before);
+        println!("resident for {RECORDS} records in default chunks, topic {topics}: {bytes} bytes");
+        // With the slack it would be 166 a record. Later topics may get it: glibc keeps large pieces
+        // once it has had them back, and then clears all of what it gives out.
+        assert!(topics > 1 || bytes <= 140 * RECORDS, "{bytes}");
+        drop(topic);
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
