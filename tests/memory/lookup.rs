@@ -2,7 +2,7 @@
 
 use crate::support::{all, append_numbers, millis, partition, tiny};
 use anabranch::format::{self, Stamps};
-use anabranch::{ManualClock, Offset, Partition, Record, TopicConfig};
+use anabranch::{ManualClock, Offset, Partition, Reader, Record, TopicConfig};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::time::Duration;
@@ -158,4 +158,29 @@ fn a_read_returns_one_batch_however_little_it_may_take() {
         assert_eq!(log.read(0, max_bytes).unwrap().len(), records, "{max_bytes} bytes");
     }
     assert_eq!(log.read(1, 0).unwrap().len(), 1, "the rest of the batch");
+}
+
+#[test]
+fn a_read_takes_as_many_batches_as_fit_to_the_byte() {
+    let size = format::encode(&[Record::new("x")], 0, Stamps::default()).unwrap().len();
+    // Twenty batches in one chunk, in chunks of four, and in one each.
+    for chunk_bytes in [10_000, 5 * size, 1] {
+        let log = partition(TopicConfig::new().segment_bytes(chunk_bytes));
+        for _ in 0..20 {
+            log.append(&[Record::new("x").with_timestamp(millis(0))]).unwrap();
+        }
+        for count in 1..20 {
+            let read = |from, max_bytes| log.read(from, max_bytes).unwrap().len();
+            assert_eq!(read(0, count * size), count, "chunks of {chunk_bytes}");
+            assert_eq!(read(0, count * size - 1), (count - 1).max(1), "chunks of {chunk_bytes}");
+            assert_eq!(read(7, count * size), count.min(13), "chunks of {chunk_bytes}");
+        }
+        if chunk_bytes > 20 * size {
+            // A poll takes what it returns of a chunk in one piece.
+            for count in 1..20 {
+                let mut reader = Reader::new([(log.clone(), 0)]).max_bytes(count * size);
+                assert_eq!(reader.poll(Duration::ZERO).unwrap().len(), count);
+            }
+        }
+    }
 }

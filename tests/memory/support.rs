@@ -5,7 +5,7 @@ use anabranch::{
 };
 use std::ops::Range;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
@@ -87,8 +87,9 @@ impl Gate {
         *self.0.0.lock().unwrap() = GateState::HoldsNext;
     }
 
+    /// Also after a test has failed: it is called while that unwinds.
     pub(crate) fn release(&self) {
-        *self.0.0.lock().unwrap() = GateState::Open;
+        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = GateState::Open;
         self.0.1.notify_all();
     }
 
@@ -106,8 +107,9 @@ impl Gate {
             *state = GateState::Holding;
             self.0.1.notify_all();
             let is_holding = |state: &mut GateState| *state == GateState::Holding;
-            let (_state, wait) = self.0.1.wait_timeout_while(state, GUARD, is_holding).unwrap();
-            assert!(!wait.timed_out(), "the gate was never opened");
+            // Longer than what waits for this thread: that is what should fail.
+            let wait = self.0.1.wait_timeout_while(state, 2 * GUARD, is_holding).unwrap();
+            assert!(!wait.1.timed_out(), "the gate was never opened");
         }
     }
 }

@@ -66,6 +66,36 @@ fn a_blocked_poll_returns_when_another_thread_appends() {
 }
 
 #[test]
+fn every_reader_that_sleeps_is_woken() {
+    const READERS: u32 = 50;
+    guarded(|| {
+        let topic = topic(tiny().partitions(READERS));
+        let (answers, answered) = std::sync::mpsc::channel();
+        let read = |log: Partition| {
+            let answers = answers.clone();
+            std::thread::spawn(move || {
+                let mut reader = Reader::new([(log, 0)]);
+                for _ in 0..20 {
+                    let records = reader.poll(Duration::MAX).unwrap();
+                    answers.send(records.len()).unwrap();
+                }
+            })
+        };
+        let readers: Vec<_> = topic.partitions().map(read).collect();
+        for round in 0..20 {
+            // Far more readers than cores: while this thread gives way, they tire of looking.
+            (0..2_000).for_each(|_| std::thread::yield_now());
+            for log in topic.partitions() {
+                append_numbers(&log, round..round + 1);
+            }
+            let records: usize = answered.iter().take(READERS as usize).sum();
+            assert_eq!(records, READERS as usize);
+        }
+        readers.into_iter().for_each(|reader| reader.join().unwrap());
+    });
+}
+
+#[test]
 fn a_poll_waits_for_any_of_its_partitions() {
     guarded(|| {
         let topic = topic(tiny().partitions(50));
