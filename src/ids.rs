@@ -3,17 +3,15 @@
 //! These are the ground everything else stands on; this file imports nothing of ours, and the
 //! only file on floor 0 that its neighbours may import.
 //!
-//! Names ([`TopicName`], [`GroupId`], [`MemberId`]) are cloned once for every record that is
-//! acknowledged, so cloning one must cost nothing: up to 22 bytes are kept inline and copied,
-//! longer names share one allocation.
-//!
-//! ```text
-//!  Inline  │ len │ up to 22 bytes of UTF-8 │      clone: copy 24 bytes, no atomic
-//!  Shared  │ Arc<str>                      │      clone: one atomic increment
-//! ```
+//! A topic's name goes with every record that is acknowledged and every slice that is read, so a copy
+//! of it must cost nothing: no count to keep, nothing to drop. So each [`TopicName`] is interned, kept
+//! once for the life of the process, and passed around as a reference; two are equal if they are the
+//! same one. The names of groups and members ([`GroupId`], [`MemberId`]) come and go, and are passed
+//! around less: short ones are kept inline, longer ones share one allocation.
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
@@ -103,7 +101,7 @@ impl fmt::Display for TopicPartition {
     }
 }
 
-/// How many bytes of a name are kept inline: what fits beside the length and the tag in 24 bytes.
+/// How many bytes of a group's or member's name are kept inline: what fits beside the length and the tag in 24 bytes.
 const INLINE_BYTES_MAX: usize = 22;
 
 #[derive(Clone)]
@@ -140,19 +138,9 @@ impl Text {
     }
 }
 
-macro_rules! name {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        #[derive(Clone)]
-        pub struct $name(Text);
-
-        impl $name {
-            /// The name as text.
-            pub fn as_str(&self) -> &str {
-                self.0.as_str()
-            }
-        }
-
+/// What all names have in common: they read, compare and print as their text.
+macro_rules! reads_as_text {
+    ($name:ident) => {
         impl Deref for $name {
             type Target = str;
 
@@ -161,21 +149,15 @@ macro_rules! name {
             }
         }
 
-        impl From<&str> for $name {
-            fn from(text: &str) -> Self {
-                $name(Text::new(text))
-            }
-        }
-
         impl From<&String> for $name {
             fn from(text: &String) -> Self {
-                $name(Text::new(text))
+                text.as_str().into()
             }
         }
 
         impl From<String> for $name {
             fn from(text: String) -> Self {
-                $name(Text::new(&text))
+                text.as_str().into()
             }
         }
 
@@ -197,23 +179,17 @@ macro_rules! name {
             }
         }
 
-        impl PartialEq for $name {
-            fn eq(&self, other: &Self) -> bool {
-                self.0.as_bytes() == other.0.as_bytes()
-            }
-        }
-
         impl Eq for $name {}
 
         impl PartialEq<str> for $name {
             fn eq(&self, other: &str) -> bool {
-                self.0.as_bytes() == other.as_bytes()
+                self.as_bytes() == other.as_bytes()
             }
         }
 
         impl PartialEq<&str> for $name {
             fn eq(&self, other: &&str) -> bool {
-                self.0.as_bytes() == other.as_bytes()
+                self.as_bytes() == other.as_bytes()
             }
         }
 
@@ -225,14 +201,14 @@ macro_rules! name {
 
         impl Ord for $name {
             fn cmp(&self, other: &Self) -> Ordering {
-                self.0.as_bytes().cmp(other.0.as_bytes())
+                self.as_bytes().cmp(other.as_bytes())
             }
         }
 
         impl Hash for $name {
             // As `str` hashes, because `Borrow<str>` promises it.
             fn hash<H: Hasher>(&self, state: &mut H) {
-                state.write(self.0.as_bytes());
+                state.write(self.as_bytes());
                 state.write_u8(0xff);
             }
         }
@@ -251,21 +227,92 @@ macro_rules! name {
     };
 }
 
-name! {
-    /// The name of a topic: cheap to clone, reads as a `str`.
-    ///
-    /// Any text can be held, so that an error can name what was refused; a topic is only created
-    /// under 1 to 249 of `[a-zA-Z0-9._-]`, and not `.` or `..`.
-    ///
-    /// ```
-    /// use anabranch::TopicName;
-    ///
-    /// let name = TopicName::from("orders");
-    /// assert_eq!(name, "orders");
-    /// assert!(name.starts_with("ord"));
-    /// ```
-    TopicName
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone)]
+        pub struct $name(Text);
+
+        impl $name {
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                self.0.as_str()
+            }
+
+            fn as_bytes(&self) -> &[u8] {
+                self.0.as_bytes()
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(text: &str) -> Self {
+                $name(Text::new(text))
+            }
+        }
+
+        impl PartialEq for $name {
+            fn eq(&self, other: &Self) -> bool {
+                self.as_bytes() == other.as_bytes()
+            }
+        }
+
+        reads_as_text!($name);
+    };
 }
+
+/// The name of a topic: costs nothing to clone, reads as a `str`.
+///
+/// Any text can be held, so that an error can name what was refused; a topic is only created
+/// under 1 to 249 of `[a-zA-Z0-9._-]`, and not `.` or `..`. Each distinct name is kept once, until
+/// the process ends: making one looks it up in a table, copying it does not.
+///
+/// ```
+/// use anabranch::TopicName;
+///
+/// let name = TopicName::from("orders");
+/// assert_eq!(name, "orders");
+/// assert!(name.starts_with("ord"));
+/// ```
+#[derive(Clone)]
+pub struct TopicName(&'static str);
+
+/// All topic names of the process. A lock of std's: models cannot have statics, and nothing is
+/// ordered by it.
+static TOPIC_NAMES: std::sync::Mutex<BTreeSet<&'static str>> =
+    std::sync::Mutex::new(BTreeSet::new());
+
+impl TopicName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        self.0
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl From<&str> for TopicName {
+    fn from(text: &str) -> Self {
+        let mut names = TOPIC_NAMES.lock().expect("nothing here panics with the lock held");
+        if let Some(known) = names.get(text) {
+            return TopicName(known);
+        }
+        let kept: &'static str = String::leak(text.to_owned());
+        names.insert(kept);
+        TopicName(kept)
+    }
+}
+
+impl PartialEq for TopicName {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        // Interned: the same text is the same place, and an empty text the same length.
+        std::ptr::eq(self.0, other.0)
+    }
+}
+
+reads_as_text!(TopicName);
 
 name! {
     /// The name of a consumer group: cheap to clone, reads as a `str`.
@@ -293,11 +340,21 @@ mod tests {
     fn names_are_the_same_inline_and_shared() {
         for len in [0, 1, 21, 22, 23, 249] {
             let text = "é".repeat(len / 2) + if len % 2 == 1 { "x" } else { "" };
-            let name = TopicName::from(text.as_str());
+            let name = MemberId::from(text.as_str());
             assert_eq!(name.as_str(), text);
             assert_eq!(name.clone(), name);
         }
-        assert_eq!(size_of::<TopicName>(), 24);
+        assert_eq!(size_of::<MemberId>(), 24);
+    }
+
+    #[test]
+    fn a_topic_name_is_kept_once() {
+        let (first, second) =
+            (TopicName::from("kept once"), TopicName::from("kept once".to_owned()));
+        assert!(std::ptr::eq(first.as_str(), second.as_str()));
+        assert_eq!(first, second);
+        assert_ne!(first, TopicName::from("kept"));
+        assert_eq!(TopicName::from(""), TopicName::from(String::new()));
     }
 
     #[test]

@@ -57,6 +57,8 @@ const ADDRESSES: &[Address] = &[
             "src/sync/",
             // ManualClock is moved by tests, not raced by the data path; models need no say in it.
             "src/clock.rs",
+            // The table of topic names is a static, which models cannot have; it orders nothing.
+            "src/ids.rs",
         ],
         because: "loom and shuttle stand in for locks and atomics in `sync`",
     },
@@ -103,7 +105,7 @@ const ADDRESSES: &[Address] = &[
     },
     Address {
         what: &["thiserror"],
-        at: &["src/error.rs"],
+        at: &["src/error/"],
         because: "errors are defined in one place",
     },
     Address {
@@ -320,7 +322,7 @@ fn a_file_imports_only_from_floors_below() {
         ("src/log/tail.rs", "use crate::Topic;"),
         ("src/producer/mod.rs", "use crate::group::Consumer;"),
         ("src/group/mod.rs", "use crate::{ids::Offset, producer::Producer};"),
-        ("src/error.rs", "use crate::record::Record;"),
+        ("src/error/", "use crate::record::Record;"),
         ("src/ids.rs", "use crate::error::Error;"),
         ("src/sync.rs", "use crate::clock::Clock;"),
         ("src/topic/mod.rs", "use crate::broker::Broker;"),
@@ -329,7 +331,7 @@ fn a_file_imports_only_from_floors_below() {
     let allowed = [
         ("src/log/tail.rs", "use crate::log::chunk; use super::chunk; use crate::ids::Offset;"),
         ("src/log/batch/mod.rs", "use super::super::ids; pub(in crate::log) fn f() {}"),
-        ("src/error.rs", "use crate::ids::Offset;"),
+        ("src/error/", "use crate::ids::Offset;"),
         ("src/lib.rs", "pub use crate::group::Consumer; pub use topic::Topic;"),
         ("src/ext/tokio.rs", "use crate::{Topic, partitioner::Partitioner};"),
         ("src/log/tail.rs", "/// [`crate::topic::Topic`]\nfn f() -> &str { \"crate::topic\" }"),

@@ -172,7 +172,7 @@ fn everything_is_freed_with_the_last_handle() {
     for chunk_bytes in [usize::MAX, 1 << 20, 300] {
         let before = live_bytes();
         let topic = filled(TopicConfig::new().segment_bytes(chunk_bytes).partitions(3), 64);
-        let producer = Producer::builder(&topic).linger(Duration::from_secs(60)).build();
+        let producer = Producer::builder(&topic).linger(Duration::from_secs(60)).build().unwrap();
         let delivery = producer.enqueue(Record::new(&VALUE)).unwrap();
         let partition = topic.partition(0).unwrap();
         let records = partition.read(partition.log_start_offset(), 10_000).unwrap();

@@ -106,7 +106,7 @@ fn a_key_goes_to_the_partition_that_kafka_would_choose() {
 #[test]
 fn records_without_a_key_fill_a_batch_before_they_move_on() {
     let topic = topic(TopicConfig::new().partitions(4));
-    let producer = Producer::builder(&topic).batch_bytes(1_000).build();
+    let producer = Producer::builder(&topic).batch_bytes(1_000).build().unwrap();
     let value = [0; 100];
     let send = |_| producer.send(Record::new(&value)).unwrap().partition;
     let partitions: Vec<u32> = (0..200).map(send).collect();
@@ -327,7 +327,7 @@ fn records_gather_until_the_batch_is_full_due_flushed_or_the_producer_closed() {
     let topic = topic(TopicConfig::new().clock(clock.clone()));
     let linger = Duration::from_millis(5);
     let builder = Producer::builder(&topic).linger(linger).batch_bytes(200);
-    let producer = builder.build();
+    let producer = builder.build().unwrap();
     let appends = || topic.stats().total.appends;
 
     producer.enqueue(Record::new("due")).unwrap();
@@ -354,7 +354,7 @@ fn records_gather_until_the_batch_is_full_due_flushed_or_the_producer_closed() {
 fn a_record_that_the_buffer_cannot_hold_is_refused() {
     let topic = topic(TopicConfig::new().clock(ManualClock::new()));
     let linger = Duration::from_secs(1);
-    let producer = Producer::builder(&topic).linger(linger).buffer_bytes(200).build();
+    let producer = Producer::builder(&topic).linger(linger).buffer_bytes(200).build().unwrap();
     let refused = producer.enqueue(Record::new(&[0; 200])).unwrap_err();
     assert!(matches!(refused, SendError::BufferFull { max: 200, .. }));
     producer.enqueue(Record::new("fits")).unwrap().wait().unwrap();

@@ -9,7 +9,7 @@ mod group;
 pub use format::{BatchError, EncodeError};
 pub use group::{AssignmentError, CommitError, GroupError, PollError};
 
-use crate::ids::{MemberId, Offset, PartitionId, TopicName, TopicPartition};
+use crate::ids::{Offset, PartitionId, TopicName, TopicPartition};
 
 /// Why a topic was not created or changed.
 ///

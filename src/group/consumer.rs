@@ -442,8 +442,16 @@ impl Consumer {
     ///
     /// [`GroupError::Commit`] if auto-commit was refused. The member has left all the same.
     pub fn leave(mut self) -> Result<(), GroupError> {
-        let committed = self.say_goodbye();
-        committed.map_err(GroupError::from)
+        self.say_goodbye(Leave::ForNow).map_err(GroupError::from)
+    }
+
+    /// As [`leave`](Self::leave), but a static member's partitions go to others at once.
+    ///
+    /// # Errors
+    ///
+    /// As [`leave`](Self::leave).
+    pub fn leave_for_good(mut self) -> Result<(), GroupError> {
+        self.say_goodbye(Leave::ForGood).map_err(GroupError::from)
     }
 
     /// The policy of the group, for the parts of this type.
@@ -461,7 +469,7 @@ impl Drop for Consumer {
             self.group.depart(self.key, Leave::ForNow);
         } else {
             // After `leave` there is nothing left to say.
-            drop(self.say_goodbye());
+            drop(self.say_goodbye(Leave::ForNow));
         }
     }
 }

@@ -216,7 +216,7 @@ impl Consumer {
     }
 
     /// Leaves the group; does nothing the second time.
-    pub(super) fn say_goodbye(&mut self) -> Result<(), CommitError> {
+    pub(super) fn say_goodbye(&mut self, how: Leave) -> Result<(), CommitError> {
         let mut trouble = Trouble::default();
         let mut committed = Ok(());
         if self.group.settings.auto_commit.is_some() && !self.assignment.is_empty() {
@@ -231,7 +231,7 @@ impl Consumer {
             self.let_go(of);
         }
         self.assignment.clear();
-        self.group.depart(self.key, Leave::ForNow);
+        self.group.depart(self.key, how);
         if let Some(panic) = trouble.panic {
             resume_unwind(panic);
         }

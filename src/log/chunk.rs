@@ -48,12 +48,21 @@ pub(crate) const CHUNK_BYTES_MAX: usize = u32::MAX as usize;
 pub(crate) struct Memory {
     start: NonNull<u8>,
     capacity: usize,
-    /// What was allocated: the same, or up to a huge page more in front of and behind it.
-    allocation: NonNull<u8>,
-    layout: Layout,
+    origin: Origin,
     /// One cell a byte, through which loom watches who touches it when.
     #[cfg(loom)]
     watch: Vec<loom::cell::UnsafeCell<()>>,
+}
+
+/// Where memory came from, and goes back to.
+#[derive(Clone, Copy, Debug)]
+enum Origin {
+    /// The program's allocator.
+    Allocator(Layout),
+    /// The system, as so many bytes of whole huge pages: an allocator would clear by hand what it
+    /// has to align, and may keep what it gets back.
+    #[cfg(all(target_os = "linux", not(loom)))]
+    System { bytes: usize },
 }
 
 // SAFETY: `Memory` owns its allocation (invariant 1); the pointer is to nothing thread-bound.
@@ -66,56 +75,61 @@ impl Memory {
     /// Allocates `capacity` bytes.
     pub(crate) fn allocate(capacity: usize) -> Memory {
         assert!((1..=CHUNK_BYTES_MAX).contains(&capacity), "a chunk of {capacity} bytes");
-        // Aligned by hand: allocators clear memory that they must align, page by page, but take
-        // large pieces without a wish for alignment from the system, where they are zero already.
-        let slack = if capacity >= HUGE_PAGE_BYTES { HUGE_PAGE_BYTES } else { 0 };
-        let layout = Layout::from_size_align(capacity + slack, 16).expect("4 GiB can be laid out");
-        // SAFETY: `layout` has a size, asserted above.
-        let allocation = unsafe { std::alloc::alloc_zeroed(layout) };
-        let Some(allocation) = NonNull::new(allocation) else {
-            std::alloc::handle_alloc_error(layout)
-        };
-        let skipped = if slack == 0 { 0 } else { allocation.align_offset(HUGE_PAGE_BYTES) };
-        assert!(skipped <= slack, "a huge page boundary lies within the slack");
-        // SAFETY: at most `slack` bytes into an allocation of `capacity + slack`.
-        let start = unsafe { allocation.add(skipped) };
-        let memory = Memory {
+        let mapped = if capacity >= HUGE_PAGE_BYTES { Self::map(capacity) } else { None };
+        let (start, origin) = mapped.unwrap_or_else(|| Self::ask_allocator(capacity));
+        Memory {
             start,
             capacity,
-            allocation,
-            layout,
+            origin,
             #[cfg(loom)]
             watch: (0..capacity).map(|_| loom::cell::UnsafeCell::new(())).collect(),
-        };
-        memory.advise_huge_pages();
-        memory
+        }
+    }
+
+    fn ask_allocator(capacity: usize) -> (NonNull<u8>, Origin) {
+        let layout = Layout::from_size_align(capacity, 16).expect("4 GiB can be laid out");
+        // SAFETY: `layout` has a size, asserted by the caller.
+        let start = unsafe { std::alloc::alloc_zeroed(layout) };
+        let start = NonNull::new(start).unwrap_or_else(|| std::alloc::handle_alloc_error(layout));
+        (start, Origin::Allocator(layout))
+    }
+
+    #[cfg(not(all(target_os = "linux", not(loom))))]
+    fn map(_capacity: usize) -> Option<(NonNull<u8>, Origin)> {
+        None
+    }
+
+    /// Takes whole huge pages from the system; `None` if it has none to give.
+    #[cfg(all(target_os = "linux", not(loom)))]
+    fn map(capacity: usize) -> Option<(NonNull<u8>, Origin)> {
+        use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
+        let bytes = capacity.next_multiple_of(HUGE_PAGE_BYTES);
+        let access = ProtFlags::READ | ProtFlags::WRITE;
+        // One more than needed, to cut a piece out of it that starts at a huge page's boundary.
+        let wide = bytes + HUGE_PAGE_BYTES;
+        // SAFETY: a new mapping at an address of the kernel's choice touches no memory in use.
+        let mapped =
+            unsafe { mmap_anonymous(std::ptr::null_mut(), wide, access, MapFlags::PRIVATE) };
+        let mapped = NonNull::new(mapped.ok()?.cast::<u8>())?;
+        let skipped = mapped.align_offset(HUGE_PAGE_BYTES);
+        // SAFETY: `skipped` is less than a huge page, so all offsets lie within the new mapping; what
+        // is unmapped is nobody's yet. The advice changes how memory is backed, not what it holds:
+        // a kernel that knows no huge pages refuses it, and ordinary ones do as well.
+        unsafe {
+            let start = mapped.add(skipped);
+            if skipped > 0 {
+                munmap(mapped.as_ptr().cast(), skipped).ok()?;
+            }
+            let behind = start.add(bytes);
+            munmap(behind.as_ptr().cast(), HUGE_PAGE_BYTES - skipped).ok()?;
+            let _ = madvise(start.as_ptr().cast(), bytes, Advice::LinuxHugepage);
+            Some((start, Origin::System { bytes }))
+        }
     }
 
     pub(crate) fn capacity(&self) -> usize {
         self.capacity
     }
-
-    #[cfg(all(target_os = "linux", not(loom)))]
-    fn advise_huge_pages(&self) {
-        // Whole huge pages only: the last, partial one may be shared with other allocations.
-        let bytes = self.capacity() / HUGE_PAGE_BYTES * HUGE_PAGE_BYTES;
-        if bytes > 0 {
-            // SAFETY: the range lies within our allocation, whose start is aligned to a huge page;
-            // this advice changes how it is backed, never what it holds.
-            let advised = unsafe {
-                rustix::mm::madvise(
-                    self.start.as_ptr().cast(),
-                    bytes,
-                    rustix::mm::Advice::LinuxHugepage,
-                )
-            };
-            // A kernel without huge pages refuses. Ordinary pages are slower and just as good.
-            let _ = advised;
-        }
-    }
-
-    #[cfg(not(all(target_os = "linux", not(loom))))]
-    fn advise_huge_pages(&self) {}
 
     #[cfg(loom)]
     fn touch(&self, start: usize, end: usize, is_write: bool) {
@@ -131,8 +145,18 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        // SAFETY: allocated with this layout and not freed before (invariant 1).
-        unsafe { std::alloc::dealloc(self.allocation.as_ptr(), self.layout) }
+        match self.origin {
+            // SAFETY: allocated with this layout and not freed before (invariant 1).
+            Origin::Allocator(layout) => unsafe {
+                std::alloc::dealloc(self.start.as_ptr(), layout);
+            },
+            #[cfg(all(target_os = "linux", not(loom)))]
+            Origin::System { bytes } => {
+                // SAFETY: mapped in this size and not unmapped before (invariant 1). It cannot fail
+                // for a mapping of our own; if it did, the memory would stay ours, which is safe.
+                let _ = unsafe { rustix::mm::munmap(self.start.as_ptr().cast(), bytes) };
+            }
+        }
     }
 }
 

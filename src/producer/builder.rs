@@ -112,7 +112,7 @@ impl ProducerBuilder {
     fn make(self, limits: Limits) -> Producer {
         let router = match self.partitioner {
             Some(custom) => Router::Custom(custom),
-            None => Router::Default(DefaultPartitioner::new(limits.batch_bytes)),
+            None => Router::Default(Box::new(DefaultPartitioner::new(limits.batch_bytes))),
         };
         Producer::assemble(self.topic, router, Accumulator::new(limits))
     }

@@ -15,7 +15,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Who chooses. The default is called directly: it is ours, and it is on every sender's way.
 pub(super) enum Router {
-    Default(DefaultPartitioner),
+    Default(Box<DefaultPartitioner>),
     Custom(Box<dyn Partitioner>),
 }
 
@@ -64,6 +64,14 @@ impl Router {
         topic: &Topic,
         queues: &Accumulator,
     ) -> Result<Routes, SendError> {
+        let is_free = |record: &Record<'_>| record.partition.is_none();
+        if matches!(self, Router::Default(_))
+            && topic.partition_count() == 1
+            && !records.is_empty()
+            && records.iter().all(is_free)
+        {
+            return Ok(Routes::One(0)); // no choice, and nothing to count for the next one
+        }
         let mut keyless = Keyless::default();
         let Some((first, rest)) = records.split_first() else { return Ok(Routes::None) };
         let common = self.route_one_of(first, &mut keyless, topic, queues)?;

@@ -296,7 +296,8 @@ fn full_buffer() {
         .linger(Duration::from_secs(1))
         .buffer_bytes(room)
         .max_block(Duration::MAX)
-        .build();
+        .build()
+        .unwrap();
     let senders = Vec::from_iter((0..SENDERS).map(|sender| {
         let producer = producer.clone();
         thread::spawn(move || {

@@ -58,8 +58,9 @@ impl<T> Shelf<T> {
 
 #[inline]
 fn locate(index: u32) -> (usize, usize) {
-    let bucket = (u64::from(index) + 1).ilog2();
-    (bucket as usize, (u64::from(index) + 1 - (1 << bucket)) as usize)
+    let number = index as usize + 1;
+    let bucket = number.ilog2() as usize;
+    (bucket, number - (1 << bucket))
 }
 
 #[cfg(all(test, not(any(loom, shuttle))))]

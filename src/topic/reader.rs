@@ -36,7 +36,8 @@ impl Reader {
     /// Reads these partitions, each from its offset on.
     ///
     /// An offset that does not exist shows at the first poll. A partition that is given twice is
-    /// read from the last offset given.
+    /// read from the last offset given. Of two topics of one name, [`position`](Self::position) and
+    /// [`seek`](Self::seek) mean the one that was given first.
     pub fn new(partitions: impl IntoIterator<Item = (Partition, Offset)>) -> Reader {
         let limits = Limits { bytes: POLL_BYTES, records: usize::MAX };
         let mut fetcher = Fetcher::new(limits);
@@ -78,6 +79,9 @@ impl Reader {
     }
 
     /// As [`poll`](Self::poll), for a task: without records, the task is woken when there are some.
+    ///
+    /// The waker is called by whoever appends, so it must not send to the same topic itself, or wait
+    /// for somebody who does; a task's waker only puts it in line to be run.
     ///
     /// # Errors
     ///

@@ -42,8 +42,11 @@ fn a_clock_that_panics_ends_the_call_and_nothing_else() {
             for calls in 0.. {
                 let clock = UserClock::new();
                 let topic = topic(tiny().partitions(2).clock(clock.clone()));
-                let producer =
-                    Producer::builder(&topic).linger(linger).max_block(Duration::ZERO).build();
+                let producer = Producer::builder(&topic)
+                    .linger(linger)
+                    .max_block(Duration::ZERO)
+                    .build()
+                    .unwrap();
                 producer.enqueue(Record::new("before").to_partition(0)).unwrap();
                 clock.panic_after(calls);
                 let deed = || deed(&topic, &producer);
@@ -71,7 +74,7 @@ fn a_clock_that_panics_takes_no_room_from_the_buffer() {
     let clock = UserClock::new();
     let topic = topic(tiny().clock(clock.clone()));
     let builder = Producer::builder(&topic).linger(GUARD);
-    let producer = builder.buffer_bytes(400).max_block(Duration::ZERO).build();
+    let producer = builder.buffer_bytes(400).max_block(Duration::ZERO).build().unwrap();
     for calls in (0..4).cycle().take(100) {
         clock.panic_after(calls);
         panic_message(|| {
@@ -90,14 +93,16 @@ fn a_clock_that_panics_takes_no_room_from_the_buffer() {
 fn a_clock_that_panics_in_flush_tick_or_wait_loses_no_record() {
     let clock = UserClock::new();
     let topic = topic(tiny().clock(clock.clone()));
-    let producer = Producer::builder(&topic).linger(GUARD).build();
+    let producer = Producer::builder(&topic).linger(GUARD).build().unwrap();
     let delivery = producer.enqueue(Record::new("a")).unwrap();
     let deeds: [&dyn Fn(); 3] = [
         &|| producer.flush().unwrap(),
         &|| {
             producer.tick();
         },
-        &|| drop(delivery.wait().unwrap()),
+        &|| {
+            delivery.wait().unwrap();
+        },
     ];
     for deed in deeds {
         for calls in 0..2 {
@@ -121,7 +126,7 @@ fn no_lock_is_held_while_the_clock_is_asked() {
         for (name, deed) in DEEDS {
             let clock = UserClock::new();
             let topic = topic(tiny().partitions(2).clock(clock.clone()));
-            let producer = Producer::builder(&topic).linger(linger).build();
+            let producer = Producer::builder(&topic).linger(linger).build().unwrap();
             producer.enqueue(Record::new("x").to_partition(0)).unwrap();
             let released = Released(&clock.gate);
             clock.gate.hold_next();
@@ -181,7 +186,7 @@ fn a_clock_may_use_the_topic_it_is_the_clock_of() {
     let topic = topic(tiny().clock(clock.clone()));
     clock.0.set(topic.clone()).unwrap();
     guarded(move || {
-        let producer = Producer::builder(&topic).linger(GUARD).build();
+        let producer = Producer::builder(&topic).linger(GUARD).build().unwrap();
         producer.send(Record::new("a")).unwrap();
         let delivery = producer.enqueue(Record::new("b")).unwrap();
         producer.tick();
@@ -196,7 +201,7 @@ fn a_clock_may_use_the_topic_it_is_the_clock_of() {
 #[test]
 fn an_iterator_that_panics_sends_nothing() {
     let topic = topic(tiny().partitions(2));
-    let producer = Producer::builder(&topic).linger(GUARD).build();
+    let producer = Producer::builder(&topic).linger(GUARD).build().unwrap();
     producer.enqueue(Record::new("queued").to_partition(0)).unwrap();
     let records = (0..4).map(|index| {
         assert!(index < 3, "the iterator is broken");
@@ -237,7 +242,7 @@ fn a_waker_that_panics_takes_neither_the_append_nor_anybody_elses_wake_up_with_i
     for linger in [Duration::ZERO, GUARD] {
         for (name, deed) in &DEEDS[..6] {
             let topic = topic(tiny().partitions(2));
-            let producer = Producer::builder(&topic).linger(linger).build();
+            let producer = Producer::builder(&topic).linger(linger).build().unwrap();
             let mut readers = readers_around_a_broken_one(&topic);
             deed(&topic, &producer);
             producer.flush().unwrap();
@@ -256,7 +261,7 @@ fn a_waker_that_panics_takes_neither_the_append_nor_anybody_elses_wake_up_with_i
 #[test]
 fn a_delivery_whose_append_met_a_broken_waker_is_done() {
     let topic = topic(tiny());
-    let producer = Producer::builder(&topic).linger(GUARD).buffer_bytes(200).build();
+    let producer = Producer::builder(&topic).linger(GUARD).buffer_bytes(200).build().unwrap();
     let _readers = readers_around_a_broken_one(&topic);
     let delivery = producer.enqueue(Record::new("a")).unwrap();
     producer.flush().unwrap();

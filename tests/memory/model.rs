@@ -132,7 +132,7 @@ impl World {
         World {
             limits,
             clock,
-            producer: Producer::builder(&topic).linger(LINGER).batch_bytes(400).build(),
+            producer: Producer::builder(&topic).linger(LINGER).batch_bytes(400).build().unwrap(),
             reader: Reader::new([(topic.partition(0).unwrap(), 0)]).max_bytes(300),
             topic,
             logs: vec![Log::default()],

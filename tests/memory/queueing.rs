@@ -45,7 +45,7 @@ fn without_linger_a_record_for_an_idle_partition_is_appended_at_once() {
 #[test]
 fn with_linger_records_gather_until_they_are_due() {
     let (topic, clock, builder) = lingering();
-    let producer = builder.build();
+    let producer = builder.build().unwrap();
     assert_eq!(producer.tick(), None);
     let first = enqueue(&producer, &["a", "b"]);
     clock.advance(LINGER - Duration::from_millis(1));
@@ -65,7 +65,7 @@ fn with_linger_records_gather_until_they_are_due() {
 #[test]
 fn the_next_enqueue_appends_what_is_due_elsewhere_too() {
     let (topic, clock, builder) = lingering();
-    let producer = builder.build();
+    let producer = builder.build().unwrap();
     enqueue(&producer, &["a"]);
     clock.advance(LINGER);
     producer.enqueue(Record::new("b").to_partition(1)).unwrap();
@@ -77,7 +77,7 @@ fn the_next_enqueue_appends_what_is_due_elsewhere_too() {
 #[test]
 fn a_wall_clock_that_jumps_neither_hastens_nor_delays_a_batch() {
     let (topic, clock, builder) = lingering();
-    let producer = builder.build();
+    let producer = builder.build().unwrap();
     enqueue(&producer, &["a"]);
     for time in [0, 1_000_000_000] {
         clock.set(millis(time));
@@ -95,7 +95,7 @@ fn a_full_batch_is_appended_before_it_is_due() {
     let (topic, _, builder) = lingering();
     let value = "x".repeat(50);
     // Room for three records of this size and not for four.
-    let producer = builder.batch_bytes(300).build();
+    let producer = builder.batch_bytes(300).build().unwrap();
     let deliveries = enqueue(&producer, &[value.as_str(); 3]);
     assert_eq!(appends(&topic), (0, 0));
     assert_eq!(enqueue(&producer, &[value.as_str()]).len(), 1);
@@ -113,7 +113,8 @@ fn a_full_batch_is_appended_before_it_is_due() {
 fn no_batch_that_gathers_exceeds_what_the_topic_allows() {
     let clock = ManualClock::new();
     let topic = topic(tiny().max_batch_bytes(200).clock(clock));
-    let producer = Producer::builder(&topic).linger(LINGER).batch_bytes(usize::MAX).build();
+    let producer =
+        Producer::builder(&topic).linger(LINGER).batch_bytes(usize::MAX).build().unwrap();
     for number in 0..100 {
         producer.enqueue(Record::new(&"x".repeat(number % 120))).unwrap();
     }
@@ -133,7 +134,7 @@ fn no_batch_that_gathers_exceeds_what_the_topic_allows() {
 #[test]
 fn a_flush_appends_everything_that_is_queued() {
     let (topic, _, builder) = lingering();
-    let producer = builder.build();
+    let producer = builder.build().unwrap();
     let mut deliveries = enqueue(&producer, &["a", "b"]);
     deliveries.push(producer.enqueue(Record::new("c").to_partition(1)).unwrap());
     producer.flush().unwrap();
@@ -146,7 +147,7 @@ fn a_flush_appends_everything_that_is_queued() {
 #[test]
 fn waiting_for_a_record_appends_its_batch_and_leaves_the_others() {
     let (topic, _, builder) = lingering();
-    let producer = builder.build();
+    let producer = builder.build().unwrap();
     let first = enqueue(&producer, &["a", "b"]);
     let other = producer.enqueue(Record::new("c").to_partition(1)).unwrap();
     let sent = first[1].wait().unwrap();
@@ -160,7 +161,7 @@ fn waiting_for_a_record_appends_its_batch_and_leaves_the_others() {
 #[test]
 fn the_last_handle_to_go_appends_what_is_queued_and_a_clone_does_not() {
     let (topic, _, builder) = lingering();
-    let producer = builder.build();
+    let producer = builder.build().unwrap();
     let clone = producer.clone();
     let deliveries = enqueue(&producer, &["a", "b"]);
     drop(producer);
@@ -173,7 +174,7 @@ fn the_last_handle_to_go_appends_what_is_queued_and_a_clone_does_not() {
 #[test]
 fn a_delivery_need_not_be_kept() {
     let (topic, _, builder) = lingering();
-    let producer = builder.build();
+    let producer = builder.build().unwrap();
     drop(enqueue(&producer, &["a", "b"]));
     assert_eq!(appends(&topic), (0, 0));
     producer.flush().unwrap();
@@ -183,7 +184,7 @@ fn a_delivery_need_not_be_kept() {
 #[test]
 fn what_is_sent_at_once_comes_behind_what_is_queued() {
     let (topic, _, builder) = lingering();
-    let producer = builder.build();
+    let producer = builder.build().unwrap();
     enqueue(&producer, &["a"]);
     assert_eq!(producer.send(Record::new("b").to_partition(0)).unwrap().offset, 1);
     enqueue(&producer, &["c"]);
@@ -205,7 +206,7 @@ fn threads_that_mix_all_ways_of_sending_keep_their_order() {
         let clock = ManualClock::new();
         let config = tiny().partitions(3).clock(clock.clone()).timestamp_type(timestamp_type);
         let topic = topic(config);
-        let producer = Producer::builder(&topic).linger(linger).batch_bytes(200).build();
+        let producer = Producer::builder(&topic).linger(linger).batch_bytes(200).build().unwrap();
         std::thread::scope(|scope| {
             for thread in 0..4_u64 {
                 let (producer, clock) = (&producer, &clock);
@@ -255,7 +256,7 @@ struct HeldUp {
 impl HeldUp {
     fn new(buffer_bytes: usize, max_block: Duration) -> HeldUp {
         let (topic, _, builder) = lingering();
-        let producer = builder.buffer_bytes(buffer_bytes).max_block(max_block).build();
+        let producer = builder.buffer_bytes(buffer_bytes).max_block(max_block).build().unwrap();
         let gate = Gate::default();
         let mut reader = Reader::new([(topic.partition(0).unwrap(), 0)]);
         let passing = gate.clone();
@@ -322,7 +323,7 @@ fn a_full_buffer_refuses_once_max_block_has_passed() {
 #[test]
 fn records_that_only_linger_make_room_for_others() {
     let (topic, _, builder) = lingering();
-    let producer = builder.buffer_bytes(300).max_block(Duration::ZERO).build();
+    let producer = builder.buffer_bytes(300).max_block(Duration::ZERO).build().unwrap();
     for number in 0..100 {
         producer.enqueue(Record::new("x").to_partition(number % 2)).unwrap();
     }
@@ -334,7 +335,7 @@ fn records_that_only_linger_make_room_for_others() {
 #[test]
 fn a_record_larger_than_the_buffer_is_refused_and_frees_nothing_it_does_not_hold() {
     let (topic, _, builder) = lingering();
-    let producer = builder.buffer_bytes(300).build();
+    let producer = builder.buffer_bytes(300).build().unwrap();
     let large = [0; 300];
     let queued = enqueue(&producer, &["x"]);
     let refused = producer.enqueue(Record::new(&large)).unwrap_err();

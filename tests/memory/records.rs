@@ -25,7 +25,7 @@ const WAYS: [(&str, Way); 5] = [
     }),
     ("enqueue", |topic, record| Producer::new(topic).enqueue(record)?.wait()),
     ("enqueue with linger", |topic, record| {
-        Producer::builder(topic).linger(GUARD).build().enqueue(record)?.wait()
+        Producer::builder(topic).linger(GUARD).build().unwrap().enqueue(record)?.wait()
     }),
 ];
 
@@ -168,7 +168,7 @@ fn a_queued_record_is_stamped_when_it_is_sent_or_when_it_is_appended() {
     {
         let clock = ManualClock::at(millis(1_000));
         let topic = topic(tiny().clock(clock.clone()).timestamp_type(timestamp_type));
-        let producer = Producer::builder(&topic).linger(Duration::from_secs(60)).build();
+        let producer = Producer::builder(&topic).linger(Duration::from_secs(60)).build().unwrap();
         let delivery = producer.enqueue(Record::new("a")).unwrap();
         clock.advance(Duration::from_secs(3));
         producer.flush().unwrap();

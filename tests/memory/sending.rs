@@ -18,7 +18,7 @@ impl Partitioner for ByKey {
 }
 
 fn by_key(topic: &Topic) -> Producer {
-    Producer::builder(topic).partitioner(ByKey).build()
+    Producer::builder(topic).partitioner(ByKey).build().unwrap()
 }
 
 fn places(sent: &[RecordMetadata]) -> Vec<(PartitionId, u64)> {
@@ -126,7 +126,7 @@ fn a_partitioner_may_use_the_topic_it_chooses_for() {
         }
     }
     let topic = topic(tiny());
-    let producer = Producer::builder(&topic).partitioner(Nosy(topic.clone())).build();
+    let producer = Producer::builder(&topic).partitioner(Nosy(topic.clone())).build().unwrap();
     assert_eq!(producer.send(Record::new("a")).unwrap().partition, 1);
     assert_eq!(producer.enqueue(Record::new("b")).unwrap().wait().unwrap().partition, 2);
     assert_eq!(values(&all(&topic.partition(0).unwrap())), ["asked", "asked"]);

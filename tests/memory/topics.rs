@@ -110,7 +110,8 @@ fn partitions_are_added_while_threads_send() {
             scope.spawn(move || {
                 let producer = Producer::builder(topic)
                     .partitioner(anabranch::partitioner::RoundRobinPartitioner::new())
-                    .build();
+                    .build()
+                    .unwrap();
                 let mut acknowledged = Vec::new();
                 let mut rounds_left = 50;
                 while rounds_left > 0 {

@@ -245,7 +245,7 @@ fn run(name: &str, deletes: bool, linger: Duration, config: TopicConfig) {
     let clock = ManualClock::at(millis(86_400_000));
     let config = config.partitions(PARTITIONS).max_batch_bytes(BATCH_BYTES_MAX);
     let topic = topic(config.clock(clock.clone()));
-    let producer = Producer::builder(&topic).linger(linger).batch_bytes(300).build();
+    let producer = Producer::builder(&topic).linger(linger).batch_bytes(300).build().unwrap();
     let arena = Arena { topic, producer, clock, acknowledged: Default::default(), deletes };
     let mut history = History::default();
     std::thread::scope(|scope| {

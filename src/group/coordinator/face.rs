@@ -10,6 +10,7 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sessions {
     /// Always: somebody calls `heartbeat` for members that are busy between polls.
+    #[cfg_attr(not(test), expect(dead_code, reason = "Kafka's way, for replaying its traces"))]
     Always,
     /// While a static member is away. A member that is there is vouched for by its handle.
     WhileAway,

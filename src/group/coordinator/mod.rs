@@ -54,13 +54,13 @@ mod validate;
 mod tests;
 
 pub(crate) use commit::{CommitFault, CommitRefused};
-pub(crate) use describe::{GroupSnapshot, GroupState, MemberSnapshot};
+pub(crate) use describe::{GroupSnapshot, GroupState};
 pub(crate) use face::{
     Change, Config, Departure, Leave, MemberKey, MemberUpdate, Poll, PollRefused, Sessions,
 };
-pub(crate) use reconcile::{Epoch, MemberState};
+pub(crate) use reconcile::Epoch;
 pub(crate) use roster::JoinRefused;
-pub(crate) use seat::{Profile, Timer};
+pub(crate) use seat::Profile;
 pub(crate) use target::{AssignmentRequest, Installed};
 
 use crate::error::AssignmentError;
@@ -98,6 +98,7 @@ impl Coordinator {
     }
 
     /// The group's epoch: its generation.
+    #[cfg(test)]
     pub(crate) fn epoch(&self) -> Epoch {
         self.roster.epoch
     }
@@ -191,7 +192,9 @@ impl Coordinator {
         (!is_same).then_some(before)
     }
 
-    /// Renews a member's session without polling: it is busy, but there.
+    /// Renews a member's session without polling: it is busy, but there. What Kafka's clients do, and
+    /// members of a group with [`Sessions::Always`] would have to.
+    #[cfg(test)]
     pub(crate) fn heartbeat(&mut self, member: MemberKey, now: Duration) -> Result<(), Departure> {
         self.tick(now);
         let seat = self.seat(member)?;

@@ -2,7 +2,7 @@
 //!
 //! Whatever changes who could own what raises the group's epoch. An assignment is made for an
 //! epoch and becomes the target of every member; then each member walks to its target by steps of
-//! its own ([`reconcile`](super::reconcile)), whenever it comes by. What goes beyond KIP-848, and
+//! its own ([`reconcile`]), whenever it comes by. What goes beyond KIP-848, and
 //! what differs in one process, is one floor up, in the coordinator.
 //!
 //! ```text

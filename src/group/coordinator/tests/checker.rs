@@ -4,6 +4,7 @@
 use super::super::*;
 use super::support::{Consumer, Group};
 use crate::group::assignor::RebalanceProtocol;
+use crate::group::coordinator::describe::MemberSnapshot;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What was true before the last event.

@@ -2,6 +2,8 @@
 
 use super::super::*;
 use super::support::{Group, Told, of, profile, secs};
+use crate::group::coordinator::reconcile::MemberState;
+use crate::group::coordinator::seat::Timer;
 
 const MOMENT: Duration = Duration::from_nanos(1);
 

@@ -3,6 +3,8 @@
 use super::super::*;
 use super::support::{Group, ModAssignor, Told, of, profile, secs, static_profile};
 use crate::group::assignor::Assignor;
+use crate::group::coordinator::describe::MemberSnapshot;
+use crate::group::coordinator::seat::Timer;
 
 const MOMENT: Duration = Duration::from_nanos(1);
 

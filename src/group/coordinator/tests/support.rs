@@ -3,6 +3,7 @@
 
 use super::super::*;
 use crate::group::assignor::{Assignor, Member, RebalanceProtocol};
+use crate::group::coordinator::seat::Timer;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;

@@ -10,6 +10,9 @@ use super::super::roster::Roster;
 use super::super::*;
 use super::support::{ModAssignor, kafka_data};
 use crate::group::assignor::{Assignor, RebalanceProtocol};
+use crate::group::coordinator::describe::MemberSnapshot;
+use crate::group::coordinator::reconcile::MemberState;
+use crate::group::coordinator::seat::Timer;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
