@@ -1,4 +1,56 @@
-//! anabranch: Kafka's model (topics, partitions, producers, consumer groups) inside one process.
+//! Kafka's model inside one process: topics cut into partitions, producers, consumer groups, offsets,
+//! rebalancing. There is no broker to run, no C, and no runtime.
+//!
+//! ```
+//! use anabranch::{ConsumerGroup, Producer, Record, Topic, TopicConfig};
+//! use std::time::Duration;
+//!
+//! let orders = Topic::in_memory("orders", TopicConfig::new().partitions(6))?;
+//!
+//! let producer = Producer::new(&orders);
+//! let sent = producer.send(Record::new("2 espresso").with_key("customer-42"))?;
+//! println!("partition {} offset {}", sent.partition, sent.offset);
+//!
+//! let billing = ConsumerGroup::builder("billing").topic(&orders).build()?;
+//! let mut consumer = billing.join("worker-1")?;
+//! for record in &consumer.poll(Duration::from_secs(1))? {
+//!     println!("{}@{}: {:?}", record.partition(), record.offset(), record.value());
+//! }
+//! consumer.commit()?;
+//! # Ok::<(), anabranch::Error>(())
+//! ```
+//!
+//! # The picture
+//!
+//! ```text
+//!                        topic "orders"
+//!  Producer ─► key ─►  ┌ partition 0 │ 0 1 2 3 4 5 6 ▸   ◄─┐ worker-1 ┐
+//!                      ├ partition 1 │ 0 1 2 3 ▸         ◄─┘          ├ group "billing"
+//!  Producer ─► key ─►  └ partition 2 │ 0 1 2 3 4 ▸       ◄── worker-2 ┘
+//!                                      └─────────────────◄── Reader: no group, any offset
+//! ```
+//!
+//! - A [`Topic`] is a named log, cut into partitions. Within a [`Partition`] records have offsets, 0,
+//!   1, 2 …, and stay until retention drops them: reading does not take them out.
+//! - A [`Producer`] sends. A [`Partitioner`](partitioner::Partitioner) chooses the partition: records of
+//!   one key go to the same one, in order.
+//! - A [`ConsumerGroup`] shares the partitions among its members; an [`Assignor`](assignor::Assignor)
+//!   says who gets which. Each group reads everything, each [`Consumer`] its part, and the group
+//!   remembers how far it has come.
+//! - A [`Reader`] reads any partitions from any offsets, without a group.
+//! - What is read is a view into the log's own memory: [`Records`], [`ConsumerRecord`]. What is in
+//!   memory is what Kafka would write to disk: [`format`](mod@format).
+//!
+//! # Threads, tasks and time
+//!
+//! Blocking calls are the default and no thread is ever started. [`Reader::poll_next`] and
+//! [`Consumer::poll_next`] are the same polls for a task: they take a `std::task::Context` and need no
+//! particular runtime. All time comes from a [`Clock`]; tests use [`ManualClock`]. Only the timeouts of
+//! blocking calls pass in real time.
+//!
+//! # Errors
+//!
+//! Each operation has an error type of its own; [`Error`] holds any of them, for `?`.
 
 mod clock;
 mod error;
