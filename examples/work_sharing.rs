@@ -8,8 +8,10 @@ use std::time::Duration;
 
 const IMAGES: u32 = 3_000;
 
+type Failure = Box<dyn Error + Send + Sync>;
+
 /// Works until all images are done, whoever did them; returns how many were its own.
-fn work(group: &ConsumerGroup, name: &str, done: &AtomicU32) -> Result<u32, anabranch::Error> {
+fn work(group: &ConsumerGroup, name: &str, done: &AtomicU32) -> Result<u32, Failure> {
     let mut worker = group.join(name)?;
     let mut own = 0;
     while done.load(Ordering::SeqCst) < IMAGES {
@@ -24,7 +26,7 @@ fn work(group: &ConsumerGroup, name: &str, done: &AtomicU32) -> Result<u32, anab
     Ok(own)
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Failure> {
     // More partitions than workers, so that there is something to give to one that comes later.
     let images = Topic::in_memory("images", TopicConfig::new().partitions(12))?;
     let resizers = ConsumerGroup::builder("resizers").topic(&images).build()?;
@@ -44,7 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             producer.send(Record::new("raw pixels").with_key(&name))?;
         }
         let joined = workers.map(|worker| worker.join().expect("a worker does not panic"));
-        joined.into_iter().collect::<Result<Vec<u32>, anabranch::Error>>()
+        joined.into_iter().collect::<Result<Vec<u32>, Failure>>()
     })?;
 
     println!("images per worker: {shares:?}");
