@@ -141,3 +141,54 @@ fn a_poll_that_finds_nothing_ends_with_its_timeout() {
     assert!(a.poll(Duration::from_millis(1)).unwrap().is_empty());
     assert_eq!(a.assignment(), [t(0)]);
 }
+
+#[test]
+fn news_that_come_while_a_poll_begins_are_not_slept_over() {
+    // Somebody joins, and the target is made, after the poll has looked for news and before it sleeps.
+    let topic = topic("t", 2);
+    let group = group(&topic);
+    let (newcomer, joined) = std::sync::mpsc::channel();
+    let other = group.clone();
+    let listener = crate::support::Doing(move |what: &str, _: &mut Consumer, partitions: &[_]| {
+        if what == "assigned" && partitions.len() == 2 {
+            let mut b = other.join("b").unwrap();
+            now(&mut b);
+            newcomer.send(b).unwrap();
+        }
+    });
+    let mut a = group.member("a").listener(listener).join().unwrap();
+    std::thread::scope(|scope| {
+        let sleeper = scope.spawn(|| sleep(&mut a));
+        let mut b = joined.recv().unwrap();
+        let started = std::time::Instant::now();
+        while b.assignment().is_empty() && started.elapsed() < LONG / 2 {
+            now(&mut b);
+        }
+        let moved = b.assignment().to_vec();
+        fill(&topic, 0, 1);
+        fill(&topic, 1, 1);
+        sleeper.join().unwrap();
+        assert_eq!(moved, [t(1)]);
+    });
+}
+
+#[test]
+fn a_task_does_not_wait_over_news_that_come_while_its_poll_begins() {
+    let topic = topic("t", 2);
+    let group = group(&topic);
+    let (newcomer, joined) = std::sync::mpsc::channel();
+    let other = group.clone();
+    let listener = crate::support::Doing(move |what: &str, _: &mut Consumer, partitions: &[_]| {
+        if what == "assigned" && partitions.len() == 2 {
+            let mut b = other.join("b").unwrap();
+            now(&mut b);
+            newcomer.send(b).unwrap();
+        }
+    });
+    let mut a = group.member("a").listener(listener).join().unwrap();
+    let (_bell, waker) = Bell::new();
+    assert!(a.poll_next(&mut Context::from_waker(&waker)).is_pending());
+    let mut b = joined.recv().unwrap();
+    now(&mut b);
+    assert_eq!((a.assignment(), b.assignment()), (&[t(0)][..], &[t(1)][..]));
+}
