@@ -152,7 +152,7 @@ impl Consumer {
     pub fn poll(&mut self, timeout: Duration) -> Result<Records, PollError> {
         self.begin_poll()?;
         let records = self.take()?;
-        if !records.is_empty() || timeout.is_zero() {
+        if !records.is_empty() || !records.lost().is_empty() || timeout.is_zero() {
             return Ok(records);
         }
         let deadline = Deadline::after(timeout);

@@ -185,3 +185,10 @@ fn one_partitions_reset_leaves_the_others_alone() {
     let expected = [(0, 5), (0, 6), (0, 7), (0, 8), (0, 9), (1, 0), (1, 1)];
     assert_eq!(all, expected);
 }
+
+#[test]
+fn a_poll_that_waits_tells_of_records_that_were_gone_as_well() {
+    let (_, _, mut a) = overtaken(OffsetReset::Latest);
+    let records = a.poll(Duration::from_secs(60)).unwrap();
+    assert_eq!((records.len(), records.lost()), (0, &[(t(0), 3)][..]));
+}
