@@ -225,6 +225,7 @@ impl Consumer {
         });
         let Some(start) = start else { return Err(error.into()) };
         self.fetcher.seek(of, start)?;
+        self.fetcher.moved_again(std::slice::from_ref(of));
         if let Some(lost) = log_start.checked_sub(*requested) {
             self.lost.push((of.clone(), lost));
         }

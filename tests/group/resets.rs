@@ -192,3 +192,16 @@ fn a_poll_that_waits_tells_of_records_that_were_gone_as_well() {
     let records = a.poll(Duration::from_secs(60)).unwrap();
     assert_eq!((records.len(), records.lost()), (0, &[(t(0), 3)][..]));
 }
+
+#[test]
+fn where_a_reset_went_is_committed_with_the_next_commit() {
+    let (topic, group, mut a) = overtaken(OffsetReset::Latest);
+    a.commit().unwrap();
+    assert_eq!(group.committed(&t(0)).unwrap().offset, 5);
+    now(&mut a);
+    a.commit().unwrap();
+    assert_eq!(group.committed(&t(0)).unwrap().offset, 10);
+    drop(a);
+    fill(&topic, 0, 1);
+    assert_eq!(read(&mut group.join("b").unwrap()), [(0, 10)]);
+}
