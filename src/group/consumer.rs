@@ -240,23 +240,36 @@ impl Consumer {
     ///
     /// # Errors
     ///
-    /// [`CommitError`] if the member was fenced or given up. Nothing was committed.
+    /// [`CommitError`] if the member was fenced or given up, or a position was sought beyond the end.
+    /// Nothing was committed.
     pub fn commit(&mut self) -> Result<(), CommitError> {
         let moved = self.fetcher.take_moved();
         if moved.is_empty() {
             return self.check_fenced();
         }
-        let commits = moved.iter().filter_map(|of| {
-            let position = self.fetcher.position(of)?;
-            // Retention may have overtaken it since.
-            let start = self.group.partition(of)?.log_start_offset();
-            Some((of.clone(), OffsetAndMetadata::new(position.max(start))))
-        });
-        let committed = self.store(commits.collect());
+        let committed = self.positions(&moved).and_then(|commits| self.store(commits));
         if committed.is_err() {
             self.fetcher.moved_again(&moved);
         }
         committed
+    }
+
+    /// The positions of these partitions, to be committed.
+    fn positions(
+        &self,
+        of: &[TopicPartition],
+    ) -> Result<Vec<(TopicPartition, OffsetAndMetadata)>, CommitError> {
+        let mut commits = Vec::with_capacity(of.len());
+        for of in of {
+            let Some(position) = self.fetcher.position(of) else { continue };
+            let Some(partition) = self.group.partition(of) else { continue };
+            // Retention may have overtaken it since.
+            let offset = position.max(partition.log_start_offset());
+            let committed = OffsetAndMetadata::new(offset);
+            self.check_commit(of, &committed)?;
+            commits.push((of.clone(), committed));
+        }
+        Ok(commits)
     }
 
     /// Commits these offsets: of each partition that of the next record to be read.

@@ -210,3 +210,20 @@ fn lag_is_what_is_retained_and_not_committed() {
     fill(&topic, 1, 1);
     assert_eq!(a.lag(&t(1)), Some(1));
 }
+
+#[test]
+fn a_position_that_does_not_exist_is_not_committed() {
+    let topic = topic("t", 2);
+    (0..2).for_each(|partition| fill(&topic, partition, 3));
+    let group = group(&topic);
+    let mut a = group.join("a").unwrap();
+    now(&mut a);
+    a.seek(&t(0), 4).unwrap();
+    let refused = a.commit().unwrap_err();
+    let (partition, requested, log_start, log_end) = (t(0), 4, 0, 3);
+    assert_eq!(refused, CommitError::OutOfRange { partition, requested, log_start, log_end });
+    assert_eq!((group.committed(&t(0)), group.committed(&t(1))), (None, None));
+    a.seek(&t(0), 3).unwrap();
+    a.commit().unwrap();
+    assert_eq!(group.total_lag(), 0, "nothing was forgotten");
+}
