@@ -158,7 +158,7 @@ impl Consumer {
         let deadline = Deadline::after(timeout);
         loop {
             let now = self.group.elapsed();
-            let until_due = self.group.deadline().saturating_sub(now);
+            let until_due = self.due().saturating_sub(now);
             self.presence.polling();
             self.fetcher.wait(deadline.remaining().min(until_due));
             self.polled = self.group.elapsed();
@@ -191,6 +191,17 @@ impl Consumer {
             if self.fetcher.wake_later(context.waker()) {
                 return Poll::Pending;
             }
+        }
+    }
+
+    /// When a poll that waits has something to do besides reading, by the group's clock.
+    fn due(&self) -> Duration {
+        let deadline = self.group.deadline();
+        match self.group.settings.auto_commit {
+            Some(interval) if self.fetcher.has_moved() => {
+                deadline.min(self.committed.saturating_add(interval))
+            }
+            _ => deadline,
         }
     }
 

@@ -181,6 +181,11 @@ impl Fetcher {
         moved
     }
 
+    /// Whether a position has changed since `take_moved`.
+    pub(crate) fn has_moved(&self) -> bool {
+        !self.moved.is_empty()
+    }
+
     /// Counts partitions among those whose position has changed.
     pub(crate) fn moved_again(&mut self, partitions: &[TopicPartition]) {
         for of in partitions {

@@ -227,3 +227,25 @@ fn a_position_that_does_not_exist_is_not_committed() {
     a.commit().unwrap();
     assert_eq!(group.total_lag(), 0, "nothing was forgotten");
 }
+
+#[test]
+fn auto_commit_does_not_wait_for_records() {
+    // Real time: a thread that sleeps in a poll commits what it returned before, when that is due.
+    let topic = topic("t", 1);
+    fill(&topic, 0, 2);
+    let interval = Some(Duration::from_millis(2));
+    let group =
+        anabranch::ConsumerGroup::builder("g").topic(&topic).auto_commit(interval).build().unwrap();
+    let mut a = group.join("a").unwrap();
+    assert_eq!(read(&mut a).len(), 2);
+    std::thread::scope(|scope| {
+        let sleeper = scope.spawn(|| a.poll(crate::support::LONG).unwrap().len());
+        let started = std::time::Instant::now();
+        while group.total_lag() > 0 && started.elapsed() < crate::support::LONG / 2 {
+            std::thread::yield_now();
+        }
+        let lag = group.total_lag();
+        fill(&topic, 0, 1);
+        assert_eq!((sleeper.join().unwrap(), lag), (1, 0));
+    });
+}
