@@ -7,7 +7,7 @@
 //!     └─► you are not a member ─► listener.lost ─► join again, or say `Fenced`
 //! ```
 //!
-//! What is held changes after `revoked` has returned and before `assigned` is called. A listener that
+//! What is held changes after `revoked` or `lost` has returned and before `assigned` is called. A listener that
 //! panics does not stop any of it: the first panic continues when all is done.
 
 use super::consumer::Consumer;
@@ -109,10 +109,12 @@ impl Consumer {
                     self.must_report = true;
                 }
                 Err(PollRefused::Departed(departure)) => {
+                    if let Departure::Fenced { by } = departure {
+                        self.fenced_by = Some(by);
+                    }
                     self.lose_all(trouble);
-                    match departure {
-                        Departure::Fenced { by } => self.fenced_by = Some(by),
-                        Departure::Expired { .. } | Departure::Left => self.join_again()?,
+                    if self.fenced_by.is_none() {
+                        self.join_again()?;
                     }
                 }
             }
@@ -163,14 +165,15 @@ impl Consumer {
     }
 
     fn lose_all(&mut self, trouble: &mut Trouble) {
-        let all = std::mem::take(&mut self.assignment);
-        for of in &all {
-            self.let_go(of);
-        }
-        self.epoch = 0;
+        let all = self.assignment.clone();
         if !all.is_empty() {
             self.call(Call::Lost, &all, trouble);
         }
+        for of in &all {
+            self.let_go(of);
+        }
+        self.assignment.clear();
+        self.epoch = 0;
     }
 
     fn join_again(&mut self) -> Result<(), PollError> {

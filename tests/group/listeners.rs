@@ -188,3 +188,45 @@ fn partitions_that_come_in_portions_are_announced_in_portions() {
     assert_eq!(given.len(), 2, "{told:?}");
     assert_eq!(c.assignment().len(), 2);
 }
+
+#[test]
+fn what_is_lost_has_its_positions_until_the_listener_returns() {
+    let topic = topic("t", 1);
+    fill(&topic, 0, 2);
+    let interval = Duration::from_secs(10);
+    let (group, clock) = timed(&topic, |builder| builder.max_poll_interval(interval));
+    let log = Log::default();
+    let heard = log.clone();
+    let listener = Doing(move |what: &str, consumer: &mut anabranch::Consumer, _: &[_]| {
+        if what == "lost" {
+            assert_eq!((consumer.assignment(), consumer.position(&t(0))), (&[t(0)][..], Some(2)));
+            let refused = consumer.commit().unwrap_err();
+            assert!(matches!(refused, CommitError::NotMember { .. }), "{refused}");
+            consumer.seek(&t(0), 1).unwrap(); // goes with the rest
+        }
+        heard.push(what);
+    });
+    let mut a = group.member("a").listener(listener).join().unwrap();
+    assert_eq!(now(&mut a).len(), 2);
+    clock.advance(interval * 2);
+    assert_eq!(read(&mut a), [(0, 0), (0, 1)]);
+    assert_eq!(log.take(), ["assigned", "lost", "assigned"]);
+}
+
+#[test]
+fn one_that_was_fenced_is_told_so_when_it_commits_in_lost() {
+    let topic = topic("t", 1);
+    let group = group(&topic);
+    let log = Log::default();
+    let heard = log.clone();
+    let listener = Doing(move |what: &str, consumer: &mut anabranch::Consumer, _: &[_]| {
+        if what == "lost" {
+            heard.push(consumer.commit_offsets(&[(t(0), 0)]).unwrap_err().to_string());
+        }
+    });
+    let mut a = group.member("a").instance_id("i").listener(listener).join().unwrap();
+    now(&mut a);
+    let _thief = group.member("b").instance_id("i").join().unwrap();
+    assert!(a.poll(Duration::ZERO).is_err());
+    assert_eq!(log.take(), ["member a of group g was fenced by b, which has its instance id"]);
+}
