@@ -265,6 +265,15 @@ impl Membership {
         self.leave(state, Some(key));
     }
 
+    /// Whether a membership stands; renews its session if it does.
+    pub(super) fn is_member(&self, key: MemberKey) -> bool {
+        let now = self.elapsed();
+        let mut state = self.enter(now);
+        let is_member = state.coordinator.heartbeat(key, now).is_ok();
+        self.leave(state, Some(key));
+        is_member
+    }
+
     /// Forgets a membership that has ended.
     pub(super) fn forget(&self, key: MemberKey) {
         self.state.lock().present.remove(&key);

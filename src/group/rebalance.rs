@@ -227,7 +227,9 @@ impl Consumer {
         }
         let all = self.assignment.clone();
         if !all.is_empty() {
-            self.call(Call::Revoked, &all, &mut trouble);
+            let is_member = self.group.is_member(self.key);
+            let call = if is_member { Call::Revoked } else { Call::Lost };
+            self.call(call, &all, &mut trouble);
         }
         self.listener = None;
         for of in &all {

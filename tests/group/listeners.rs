@@ -230,3 +230,27 @@ fn one_that_was_fenced_is_told_so_when_it_commits_in_lost() {
     assert!(a.poll(Duration::ZERO).is_err());
     assert_eq!(log.take(), ["member a of group g was fenced by b, which has its instance id"]);
 }
+
+#[test]
+fn leaving_loses_what_is_not_the_members_any_more() {
+    let interval = Duration::from_secs(10);
+    let (group, clock) = timed(&topic("t", 1), |builder| builder.max_poll_interval(interval));
+    let log = Log::default();
+    let mut late = group.member("late").listener(log.clone()).join().unwrap();
+    now(&mut late);
+    clock.advance(interval);
+    drop(late);
+    let member = |name| group.member(name).instance_id("i").listener(log.clone());
+    let mut old = member("old").join().unwrap();
+    now(&mut old);
+    let mut new = member("new").join().unwrap();
+    now(&mut new);
+    old.leave().unwrap();
+    new.leave().unwrap();
+    let told = log.take();
+    assert_eq!(told[..2], ["late assigned t/0", "late lost t/0"]);
+    assert_eq!(
+        told[2..],
+        ["old assigned t/0", "new assigned t/0", "old lost t/0", "new revoked t/0"]
+    );
+}
