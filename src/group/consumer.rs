@@ -16,7 +16,7 @@ use super::offsets::{METADATA_BYTES_MAX, OffsetAndMetadata};
 use super::{OffsetReset, positions};
 use crate::clock::Deadline;
 use crate::error::{CommitError, GroupError, PollError, ReadError};
-use crate::ids::{Map, MemberId, Offset, PartitionId, Timestamp, TopicName, TopicPartition};
+use crate::ids::{Map, MemberId, Offset, Timestamp, TopicPartition};
 use crate::topic::{Fetcher, Partition, Records};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -63,8 +63,6 @@ pub struct Consumer {
     pub(super) paused: Map<TopicPartition, ()>,
     /// Records that were gone before they were read, since the last poll that returned.
     pub(super) lost: Vec<(TopicPartition, u64)>,
-    /// How many partitions each topic had when this member first joined.
-    pub(super) partitions_at_join: Map<TopicName, PartitionId>,
     pub(super) listener: Option<Box<dyn RebalanceListener>>,
     pub(super) is_calling_listener: bool,
     pub(super) fenced_by: Option<MemberId>,
@@ -95,9 +93,6 @@ impl Consumer {
         let mailbox = crate::sync::Arc::clone(fetcher.mailbox());
         let presence = Presence::new(mailbox, wants_all, now);
         let key = group.join(profile.clone(), &presence)?;
-        let count =
-            |topic: &crate::topic::Topic| (topic.topic_name().clone(), topic.partition_count());
-        let partitions_at_join = group.topics().iter().map(count).collect();
         Ok(Consumer {
             group,
             profile,
@@ -112,7 +107,6 @@ impl Consumer {
             unpositioned: Vec::new(),
             paused: Map::default(),
             lost: Vec::new(),
-            partitions_at_join,
             listener,
             is_calling_listener: false,
             fenced_by: None,

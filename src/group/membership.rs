@@ -20,7 +20,7 @@ use super::coordinator::{
 use super::offsets::{OffsetAndMetadata, Offsets};
 use super::settings::Settings;
 use crate::error::{AssignmentError, CommitError, GroupError};
-use crate::ids::{GroupId, Map, MemberId, TopicName, TopicPartition};
+use crate::ids::{GroupId, Map, MemberId, PartitionId, TopicName, TopicPartition};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mailbox, Mutex, MutexGuard};
 use crate::topic::{ALARM, Growth, Partition, Topic};
@@ -47,6 +47,8 @@ struct State {
     coordinator: Coordinator,
     present: Map<MemberKey, Arc<Presence>>,
     topics: Vec<Topic>,
+    /// How many partitions each topic had when the group's first member came, after it was empty.
+    partitions_at_start: Map<TopicName, PartitionId>,
 }
 
 /// What a member lets others know about itself without the lock.
@@ -108,7 +110,12 @@ impl Membership {
             offsets: Offsets::default(),
             version: AtomicU64::new(coordinator.version()),
             deadline: AtomicU64::new(u64::MAX),
-            state: Mutex::new(State { coordinator, present: Map::default(), topics }),
+            state: Mutex::new(State {
+                coordinator,
+                present: Map::default(),
+                topics,
+                partitions_at_start: Map::default(),
+            }),
         });
         for topic in membership.topics() {
             membership.watch(&topic);
@@ -187,8 +194,14 @@ impl Membership {
             return Err(GroupError::UnknownTopic { group: self.id.clone(), topic });
         }
         let member = profile.id.clone();
+        state.coordinator.tick(now);
+        let is_first = state.coordinator.is_empty();
         let joined = state.coordinator.join(profile, now);
         if let Ok(key) = joined {
+            if is_first {
+                let count = |topic: &Topic| (topic.topic_name().clone(), topic.partition_count());
+                state.partitions_at_start = state.topics.iter().map(count).collect();
+            }
             state.present.insert(key, Arc::clone(presence));
         }
         self.leave(state, joined.as_ref().ok().copied());
@@ -351,7 +364,7 @@ impl Membership {
             let topic = topic.topic_name().clone();
             return Err(GroupError::TopicExists { group: self.id.clone(), topic });
         }
-        let State { coordinator, present, topics } = &mut *state;
+        let State { coordinator, present, topics, .. } = &mut *state;
         topics.push(topic.clone());
         coordinator.topics_changed(&layouts(topics));
         let names: Vec<TopicName> = topics.iter().map(|topic| topic.topic_name().clone()).collect();
@@ -391,6 +404,12 @@ impl Membership {
 
     pub(super) fn topic_names(&self) -> Vec<TopicName> {
         self.state.lock().topics.iter().map(|topic| topic.topic_name().clone()).collect()
+    }
+
+    /// Whether a partition was added while the group had members.
+    pub(super) fn is_new(&self, of: &TopicPartition) -> bool {
+        let state = self.state.lock();
+        state.partitions_at_start.get(&of.topic).is_none_or(|count| of.partition >= *count)
     }
 
     pub(super) fn partition(&self, of: &TopicPartition) -> Option<Partition> {

@@ -156,8 +156,7 @@ impl Consumer {
         if let Some(committed) = self.group.offsets.get(of) {
             return self.fetcher.add(&partition, committed.offset);
         }
-        let known = self.partitions_at_join.get(&of.topic).copied().unwrap_or(0);
-        let is_new = of.partition >= known;
+        let is_new = self.group.is_new(of);
         match positions::start(self.offset_reset(), &partition, self.now(), is_new) {
             Some(offset) => self.place(&partition, of, offset),
             None => self.unpositioned.push(of.clone()),

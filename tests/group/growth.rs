@@ -128,3 +128,29 @@ fn growth_of_a_topic_that_nobody_reads_changes_nothing() {
     y.add_partitions(5).unwrap();
     assert_eq!(group.describe().generation, generation);
 }
+
+#[test]
+fn under_latest_one_that_joins_after_the_growth_skips_nothing_either() {
+    let topic = topic("t", 1);
+    let group = group_of(&topic).offset_reset(OffsetReset::Latest).build().unwrap();
+    let mut a = group.join("a").unwrap();
+    now(&mut a);
+    topic.add_partitions(2).unwrap();
+    fill(&topic, 1, 2);
+    let mut b = group.join("b").unwrap();
+    settle(&mut [&mut a]);
+    assert_eq!(b.assignment(), []);
+    assert_eq!(read(&mut b), [(1, 0), (1, 1)], "they were written while the group was at work");
+}
+
+#[test]
+fn under_latest_a_group_that_was_empty_meanwhile_starts_at_the_end() {
+    let topic = topic("t", 1);
+    let group = group_of(&topic).offset_reset(OffsetReset::Latest).build().unwrap();
+    let mut a = group.join("a").unwrap();
+    now(&mut a);
+    drop(a);
+    topic.add_partitions(2).unwrap();
+    fill(&topic, 1, 2);
+    assert_eq!(read(&mut group.join("b").unwrap()), []);
+}
