@@ -120,6 +120,7 @@ impl Membership {
         for topic in membership.topics() {
             membership.watch(&topic);
         }
+        membership.grown(); // what was added before it was watched
         membership
     }
 
@@ -183,11 +184,15 @@ impl Membership {
 
     pub(super) fn join(
         &self,
-        profile: Profile,
+        mut profile: Profile,
         presence: &Arc<Presence>,
     ) -> Result<MemberKey, GroupError> {
         let now = self.elapsed();
         let mut state = self.enter(now);
+        if presence.wants_all {
+            // One that was added since the caller looked is added by nobody else.
+            profile.topics = state.topics.iter().map(|t| t.topic_name().clone()).collect();
+        }
         let known =
             |topic: &TopicName| state.topics.iter().any(|known| known.topic_name() == topic);
         if let Some(topic) = profile.topics.iter().find(|topic| !known(topic)).cloned() {
@@ -374,6 +379,7 @@ impl Membership {
         }
         self.leave(state, None);
         self.watch(topic);
+        self.grown(); // what was added before it was watched
         Ok(())
     }
 
