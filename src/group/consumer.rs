@@ -16,7 +16,7 @@ use super::offsets::{METADATA_BYTES_MAX, OffsetAndMetadata};
 use super::{OffsetReset, positions};
 use crate::clock::Deadline;
 use crate::error::{CommitError, GroupError, PollError, ReadError};
-use crate::ids::{Map, MemberId, Offset, PartitionId, Timestamp, TopicName, TopicPartition};
+use crate::ids::{Map, MemberId, Offset, Timestamp, TopicPartition};
 use crate::topic::{Fetcher, Partition, Records};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -63,8 +63,6 @@ pub struct Consumer {
     pub(super) paused: Map<TopicPartition, ()>,
     /// Records that were gone before they were read, since the last poll that returned.
     pub(super) lost: Vec<(TopicPartition, u64)>,
-    /// How many partitions each topic had when this member first joined.
-    pub(super) partitions_at_join: Map<TopicName, PartitionId>,
     pub(super) listener: Option<Box<dyn RebalanceListener>>,
     pub(super) is_calling_listener: bool,
     pub(super) fenced_by: Option<MemberId>,
@@ -95,9 +93,6 @@ impl Consumer {
         let mailbox = crate::sync::Arc::clone(fetcher.mailbox());
         let presence = Presence::new(mailbox, wants_all, now);
         let key = group.join(profile.clone(), &presence)?;
-        let count =
-            |topic: &crate::topic::Topic| (topic.topic_name().clone(), topic.partition_count());
-        let partitions_at_join = group.topics().iter().map(count).collect();
         Ok(Consumer {
             group,
             profile,
@@ -112,7 +107,6 @@ impl Consumer {
             unpositioned: Vec::new(),
             paused: Map::default(),
             lost: Vec::new(),
-            partitions_at_join,
             listener,
             is_calling_listener: false,
             fenced_by: None,
@@ -152,13 +146,13 @@ impl Consumer {
     pub fn poll(&mut self, timeout: Duration) -> Result<Records, PollError> {
         self.begin_poll()?;
         let records = self.take()?;
-        if !records.is_empty() || timeout.is_zero() {
+        if !records.is_empty() || !records.lost().is_empty() || timeout.is_zero() {
             return Ok(records);
         }
         let deadline = Deadline::after(timeout);
         loop {
             let now = self.group.elapsed();
-            let until_due = self.group.deadline().saturating_sub(now);
+            let until_due = self.due().saturating_sub(now);
             self.presence.polling();
             self.fetcher.wait(deadline.remaining().min(until_due));
             self.polled = self.group.elapsed();
@@ -194,6 +188,17 @@ impl Consumer {
         }
     }
 
+    /// When a poll that waits has something to do besides reading, by the group's clock.
+    fn due(&self) -> Duration {
+        let deadline = self.group.deadline();
+        match self.group.settings.auto_commit {
+            Some(interval) if self.fetcher.has_moved() => {
+                deadline.min(self.committed.saturating_add(interval))
+            }
+            _ => deadline,
+        }
+    }
+
     /// Reads, and goes on where the group's policy says when a position does not exist any more.
     fn take(&mut self) -> Result<Records, PollError> {
         loop {
@@ -225,6 +230,7 @@ impl Consumer {
         });
         let Some(start) = start else { return Err(error.into()) };
         self.fetcher.seek(of, start)?;
+        self.fetcher.moved_again(std::slice::from_ref(of));
         if let Some(lost) = log_start.checked_sub(*requested) {
             self.lost.push((of.clone(), lost));
         }
@@ -239,23 +245,36 @@ impl Consumer {
     ///
     /// # Errors
     ///
-    /// [`CommitError`] if the member was fenced or given up. Nothing was committed.
+    /// [`CommitError`] if the member was fenced or given up, or a position was sought beyond the end.
+    /// Nothing was committed.
     pub fn commit(&mut self) -> Result<(), CommitError> {
         let moved = self.fetcher.take_moved();
         if moved.is_empty() {
             return self.check_fenced();
         }
-        let commits = moved.iter().filter_map(|of| {
-            let position = self.fetcher.position(of)?;
-            // Retention may have overtaken it since.
-            let start = self.group.partition(of)?.log_start_offset();
-            Some((of.clone(), OffsetAndMetadata::new(position.max(start))))
-        });
-        let committed = self.store(commits.collect());
+        let committed = self.positions(&moved).and_then(|commits| self.store(commits));
         if committed.is_err() {
             self.fetcher.moved_again(&moved);
         }
         committed
+    }
+
+    /// The positions of these partitions, to be committed.
+    fn positions(
+        &self,
+        of: &[TopicPartition],
+    ) -> Result<Vec<(TopicPartition, OffsetAndMetadata)>, CommitError> {
+        let mut commits = Vec::with_capacity(of.len());
+        for of in of {
+            let Some(position) = self.fetcher.position(of) else { continue };
+            let Some(partition) = self.group.partition(of) else { continue };
+            // Retention may have overtaken it since.
+            let offset = position.max(partition.log_start_offset());
+            let committed = OffsetAndMetadata::new(offset);
+            self.check_commit(of, &committed)?;
+            commits.push((of.clone(), committed));
+        }
+        Ok(commits)
     }
 
     /// Commits these offsets: of each partition that of the next record to be read.

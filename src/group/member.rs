@@ -50,7 +50,7 @@ pub trait RebalanceListener: Send {
     }
 
     /// These partitions are gone already: the member was given up, or fenced. Others may have them,
-    /// and commits for them are refused.
+    /// and commits for them are refused. Their positions can be asked for until this returns.
     fn lost(&mut self, consumer: &mut Consumer, partitions: &[TopicPartition]) {
         let _ = (consumer, partitions);
     }

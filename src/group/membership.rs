@@ -20,7 +20,7 @@ use super::coordinator::{
 use super::offsets::{OffsetAndMetadata, Offsets};
 use super::settings::Settings;
 use crate::error::{AssignmentError, CommitError, GroupError};
-use crate::ids::{GroupId, Map, MemberId, TopicName, TopicPartition};
+use crate::ids::{GroupId, Map, MemberId, PartitionId, TopicName, TopicPartition};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mailbox, Mutex, MutexGuard};
 use crate::topic::{ALARM, Growth, Partition, Topic};
@@ -47,6 +47,8 @@ struct State {
     coordinator: Coordinator,
     present: Map<MemberKey, Arc<Presence>>,
     topics: Vec<Topic>,
+    /// How many partitions each topic had when the group's first member came, after it was empty.
+    partitions_at_start: Map<TopicName, PartitionId>,
 }
 
 /// What a member lets others know about itself without the lock.
@@ -108,11 +110,17 @@ impl Membership {
             offsets: Offsets::default(),
             version: AtomicU64::new(coordinator.version()),
             deadline: AtomicU64::new(u64::MAX),
-            state: Mutex::new(State { coordinator, present: Map::default(), topics }),
+            state: Mutex::new(State {
+                coordinator,
+                present: Map::default(),
+                topics,
+                partitions_at_start: Map::default(),
+            }),
         });
         for topic in membership.topics() {
             membership.watch(&topic);
         }
+        membership.grown(); // what was added before it was watched
         membership
     }
 
@@ -176,19 +184,29 @@ impl Membership {
 
     pub(super) fn join(
         &self,
-        profile: Profile,
+        mut profile: Profile,
         presence: &Arc<Presence>,
     ) -> Result<MemberKey, GroupError> {
         let now = self.elapsed();
         let mut state = self.enter(now);
+        if presence.wants_all {
+            // One that was added since the caller looked is added by nobody else.
+            profile.topics = state.topics.iter().map(|t| t.topic_name().clone()).collect();
+        }
         let known =
             |topic: &TopicName| state.topics.iter().any(|known| known.topic_name() == topic);
         if let Some(topic) = profile.topics.iter().find(|topic| !known(topic)).cloned() {
             return Err(GroupError::UnknownTopic { group: self.id.clone(), topic });
         }
         let member = profile.id.clone();
+        state.coordinator.tick(now);
+        let is_first = state.coordinator.is_empty();
         let joined = state.coordinator.join(profile, now);
         if let Ok(key) = joined {
+            if is_first {
+                let count = |topic: &Topic| (topic.topic_name().clone(), topic.partition_count());
+                state.partitions_at_start = state.topics.iter().map(count).collect();
+            }
             state.present.insert(key, Arc::clone(presence));
         }
         self.leave(state, joined.as_ref().ok().copied());
@@ -263,6 +281,15 @@ impl Membership {
         state.present.remove(&key);
         state.coordinator.leave(key, how, now);
         self.leave(state, Some(key));
+    }
+
+    /// Whether a membership stands; renews its session if it does.
+    pub(super) fn is_member(&self, key: MemberKey) -> bool {
+        let now = self.elapsed();
+        let mut state = self.enter(now);
+        let is_member = state.coordinator.heartbeat(key, now).is_ok();
+        self.leave(state, Some(key));
+        is_member
     }
 
     /// Forgets a membership that has ended.
@@ -342,7 +369,7 @@ impl Membership {
             let topic = topic.topic_name().clone();
             return Err(GroupError::TopicExists { group: self.id.clone(), topic });
         }
-        let State { coordinator, present, topics } = &mut *state;
+        let State { coordinator, present, topics, .. } = &mut *state;
         topics.push(topic.clone());
         coordinator.topics_changed(&layouts(topics));
         let names: Vec<TopicName> = topics.iter().map(|topic| topic.topic_name().clone()).collect();
@@ -352,6 +379,7 @@ impl Membership {
         }
         self.leave(state, None);
         self.watch(topic);
+        self.grown(); // what was added before it was watched
         Ok(())
     }
 
@@ -382,6 +410,12 @@ impl Membership {
 
     pub(super) fn topic_names(&self) -> Vec<TopicName> {
         self.state.lock().topics.iter().map(|topic| topic.topic_name().clone()).collect()
+    }
+
+    /// Whether a partition was added while the group had members.
+    pub(super) fn is_new(&self, of: &TopicPartition) -> bool {
+        let state = self.state.lock();
+        state.partitions_at_start.get(&of.topic).is_none_or(|count| of.partition >= *count)
     }
 
     pub(super) fn partition(&self, of: &TopicPartition) -> Option<Partition> {

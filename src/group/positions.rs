@@ -8,8 +8,8 @@ use crate::topic::Partition;
 
 /// Where a policy starts a partition; `None` if it wants the program to say.
 ///
-/// `is_new` is a partition that was added while the reader was in the group: it starts at its
-/// beginning, since all that is in it came after the reader did (KIP-1282).
+/// `is_new` is a partition that was added while the group was at work: it starts at its beginning,
+/// since all that is in it came after the group did (KIP-1282).
 pub(super) fn start(
     reset: OffsetReset,
     partition: &Partition,

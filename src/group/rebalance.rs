@@ -7,7 +7,7 @@
 //!     └─► you are not a member ─► listener.lost ─► join again, or say `Fenced`
 //! ```
 //!
-//! What is held changes after `revoked` has returned and before `assigned` is called. A listener that
+//! What is held changes after `revoked` or `lost` has returned and before `assigned` is called. A listener that
 //! panics does not stop any of it: the first panic continues when all is done.
 
 use super::consumer::Consumer;
@@ -109,10 +109,12 @@ impl Consumer {
                     self.must_report = true;
                 }
                 Err(PollRefused::Departed(departure)) => {
+                    if let Departure::Fenced { by } = departure {
+                        self.fenced_by = Some(by);
+                    }
                     self.lose_all(trouble);
-                    match departure {
-                        Departure::Fenced { by } => self.fenced_by = Some(by),
-                        Departure::Expired { .. } | Departure::Left => self.join_again()?,
+                    if self.fenced_by.is_none() {
+                        self.join_again()?;
                     }
                 }
             }
@@ -154,8 +156,7 @@ impl Consumer {
         if let Some(committed) = self.group.offsets.get(of) {
             return self.fetcher.add(&partition, committed.offset);
         }
-        let known = self.partitions_at_join.get(&of.topic).copied().unwrap_or(0);
-        let is_new = of.partition >= known;
+        let is_new = self.group.is_new(of);
         match positions::start(self.offset_reset(), &partition, self.now(), is_new) {
             Some(offset) => self.place(&partition, of, offset),
             None => self.unpositioned.push(of.clone()),
@@ -163,14 +164,15 @@ impl Consumer {
     }
 
     fn lose_all(&mut self, trouble: &mut Trouble) {
-        let all = std::mem::take(&mut self.assignment);
-        for of in &all {
-            self.let_go(of);
-        }
-        self.epoch = 0;
+        let all = self.assignment.clone();
         if !all.is_empty() {
             self.call(Call::Lost, &all, trouble);
         }
+        for of in &all {
+            self.let_go(of);
+        }
+        self.assignment.clear();
+        self.epoch = 0;
     }
 
     fn join_again(&mut self) -> Result<(), PollError> {
@@ -224,7 +226,9 @@ impl Consumer {
         }
         let all = self.assignment.clone();
         if !all.is_empty() {
-            self.call(Call::Revoked, &all, &mut trouble);
+            let is_member = self.group.is_member(self.key);
+            let call = if is_member { Call::Revoked } else { Call::Lost };
+            self.call(call, &all, &mut trouble);
         }
         self.listener = None;
         for of in &all {

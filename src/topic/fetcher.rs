@@ -221,6 +221,11 @@ impl Fetcher {
         moved
     }
 
+    /// Whether a position has changed since `take_moved`.
+    pub(crate) fn has_moved(&self) -> bool {
+        !self.moved.is_empty()
+    }
+
     /// Counts partitions among those whose position has changed.
     pub(crate) fn moved_again(&mut self, partitions: &[TopicPartition]) {
         for of in partitions {
@@ -328,16 +333,16 @@ impl Fetcher {
     }
 
     /// Waits for news for up to `timeout`, in real time: looks a few more times, then sleeps. May
-    /// return for no reason.
+    /// return for no reason. An alarm that was collected and not taken yet counts as news.
     pub(crate) fn wait(&mut self, timeout: Duration) {
-        if !self.look_again() && self.arm_all() {
+        if !self.is_alarmed && !self.look_again() && self.arm_all() {
             self.mailbox.wait(timeout);
         }
     }
 
     /// Has `waker` called when there is news; false if there is some already.
     pub(crate) fn wake_later(&mut self, waker: &Waker) -> bool {
-        self.arm_all() && self.mailbox.register(waker)
+        !self.is_alarmed && self.arm_all() && self.mailbox.register(waker)
     }
 
     /// Looks a few more times, first spinning, then giving way to other threads: waking a sleeper

@@ -103,6 +103,11 @@ impl Coordinator {
         self.roster.epoch
     }
 
+    /// Whether it has no members, not even such that are away for now.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.roster.len() == 0
+    }
+
     /// Lets a member in. It holds nothing until it polls.
     ///
     /// A static member that went away within the session timeout gets its seat back, without a
