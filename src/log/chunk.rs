@@ -317,6 +317,9 @@ impl ChunkWriter {
         self.state.bytes += u32::try_from(encoded.bytes).expect("a chunk is shorter than 4 GiB");
         let max_timestamp = encoded.max_timestamp.as_millis();
         self.chunk.index.note(start, self.state.bytes, self.state.records, max_timestamp);
+        if planted(Bug::TornPublish) {
+            self.publish();
+        }
         self.state.records += encoded.count;
         self.publish();
         encoded

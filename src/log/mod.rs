@@ -19,6 +19,8 @@
 
 pub(crate) mod batch;
 pub(crate) mod chunk;
+#[cfg(all(test, loom))]
+mod loom_models;
 pub(crate) mod pool;
 mod sparse;
 pub(crate) mod tail;

@@ -63,6 +63,10 @@ pub(super) struct Accumulator {
     reserved: Mutex<usize>,
     /// Rung when reserved bytes were given back.
     freed: Condvar,
+    /// How many calls wait for bytes: while there are any, nothing lingers. Relaxed: a record that
+    /// such a call did not find in a queue was pushed after it looked, under the queue's lock, and
+    /// so after it was counted.
+    short_of_room: AtomicUsize,
 }
 
 /// The queue of one partition.
@@ -120,7 +124,8 @@ impl Place {
     /// The record's offset and its append time, if that stamps it, once its batch is appended.
     pub(super) fn appended(&self) -> Option<(Offset, Option<Timestamp>)> {
         let Appended { base, time } = *self.fate.0.get()?;
-        Some((base + Offset::from(self.index), time))
+        let index = if planted(Bug::ForgetIndex) { 0 } else { self.index };
+        Some((base + Offset::from(index), time))
     }
 }
 
@@ -172,6 +177,7 @@ impl Accumulator {
             queued: AtomicUsize::new(0),
             reserved: Mutex::new(0),
             freed: Condvar::default(),
+            short_of_room: AtomicUsize::new(0),
         }
     }
 
@@ -211,9 +217,10 @@ impl Accumulator {
             return Err(full(*reserved));
         }
         if *reserved + needed > max {
-            // What waits only to be due is appended now, so that only appends that are under way
-            // are waited for.
+            // What waits only to be due is appended now, and what comes meanwhile does not linger,
+            // so that only appends that are under way are waited for.
             drop(reserved);
+            let _short = ShortOfRoom::count(&self.short_of_room);
             self.append_idle(topic);
             let deadline = Deadline::after(self.limits.max_block);
             reserved = self.reserved.lock();
@@ -277,9 +284,12 @@ impl Accumulator {
     }
 
     /// Appends what is ready for a partition, unless somebody is at it; with linger, also what has
-    /// become due elsewhere.
+    /// become due elsewhere, or everything if somebody waits for the room that it takes.
     pub(super) fn append_due(&self, topic: &Topic, id: PartitionId, times: Times) {
-        if self.lingers() {
+        let is_wanted = self.short_of_room.load(Ordering::Relaxed) > 0;
+        if self.lingers() && is_wanted && !planted(Bug::LingerOn) {
+            self.append_idle(topic);
+        } else if self.lingers() {
             self.tick(topic, times);
         } else {
             let queue = self.queue(id);
@@ -319,6 +329,7 @@ impl Accumulator {
     #[inline]
     pub(super) fn append_queued(&self, topic: &Topic, id: PartitionId, now: Timestamp) {
         if self.queued.load(Ordering::Relaxed) > 0
+            && !planted(Bug::ForgetQueued)
             && let Some(queue) = self.queues.get(id)
         {
             self.drain(queue, topic, id, now);
@@ -361,7 +372,7 @@ impl Accumulator {
         state.close_open();
         loop {
             state = self.append_closed(queue, state, topic, id, now);
-            if !state.is_appending {
+            if !state.is_appending || planted(Bug::ImpatientFlush) {
                 return;
             }
             state = queue.appended.wait(state, Duration::MAX);
@@ -401,6 +412,9 @@ impl Accumulator {
             let leave = Leave(queue);
             let partition = topic.shared(id).expect("a record was routed to this partition");
             let base = partition.append_encoded(&next.batch, now);
+            if planted(Bug::AppendTwice) {
+                partition.append_encoded(&next.batch, now);
+            }
             let is_stamped = topic.config().timestamp_type == TimestampType::LogAppendTime;
             let appended = Appended { base, time: is_stamped.then_some(now) };
             next.fate.0.set(appended).expect("a batch is appended once");
@@ -417,7 +431,9 @@ impl Accumulator {
 
     fn give_back(&self, bytes: usize) {
         *self.reserved.lock() -= bytes;
-        self.freed.notify_all();
+        if !planted(Bug::SilentRoom) {
+            self.freed.notify_all();
+        }
     }
 
     fn used(&self) -> impl Iterator<Item = (PartitionId, &Queue)> {
@@ -433,6 +449,22 @@ impl Accumulator {
             drop(growing);
         }
         self.queues.get(id).expect("the row has grown beyond this partition")
+    }
+}
+
+/// A call that waits for room in the buffer, counted for as long as this lives.
+struct ShortOfRoom<'a>(&'a AtomicUsize);
+
+impl<'a> ShortOfRoom<'a> {
+    fn count(calls: &'a AtomicUsize) -> Self {
+        calls.fetch_add(1, Ordering::Relaxed);
+        ShortOfRoom(calls)
+    }
+}
+
+impl Drop for ShortOfRoom<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -25,6 +25,8 @@ mod builder;
 mod delivery;
 pub mod partitioner;
 mod route;
+#[cfg(all(test, shuttle))]
+mod shuttle_models;
 
 pub use builder::ProducerBuilder;
 pub use delivery::Delivery;

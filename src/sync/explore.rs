@@ -5,8 +5,10 @@
 //! | Variable | Checker | Meaning |
 //! |---|---|---|
 //! | `ANABRANCH_PREEMPTIONS` | loom | bound on forced thread switches in each schedule |
-//! | `ANABRANCH_SCHEDULES` | shuttle | schedules for each model and scheduler; 10,000,000 / 8 is the full tier |
+//! | `ANABRANCH_SCHEDULES` | shuttle | schedules for each model, from each of its two schedulers |
 //! | `ANABRANCH_SEED` | shuttle | where randomness starts; printed by every run |
+//!
+//! The full tier is `ANABRANCH_PREEMPTIONS=5` and `ANABRANCH_SCHEDULES=1500000`, which makes 10^7.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -40,9 +42,9 @@ pub(crate) fn explore(preemptions: usize, model: impl Fn() + Send + Sync + 'stat
 
 /// Schedules for each model and scheduler in continuous integration.
 #[cfg(shuttle)]
-const SCHEDULES: usize = 1_000;
+const SCHEDULES: usize = 10_000;
 
-/// How many forced switches a bug needs that the PCT scheduler is sure to find often.
+/// How many orderings a bug may take to show that the PCT scheduler finds with known odds.
 #[cfg(shuttle)]
 const PCT_DEPTH: usize = 3;
 
@@ -59,6 +61,8 @@ pub(crate) fn explore(model: impl Fn() + Send + Sync + 'static) {
     println!("ANABRANCH_SEED={seed} ANABRANCH_SCHEDULES={schedules}");
     let mut config = shuttle::Config::new();
     config.stack_size = 256 << 10; // the code under test was written for real stacks
+    // Far more than any of our models takes: what does not end by then goes in circles.
+    config.max_steps = shuttle::MaxSteps::FailAfter(200_000);
     config.silence_warnings = true; // that weak orderings are taken as strong: loom's business
     let model = Arc::new(model);
     let explored = Arc::new(AtomicUsize::new(0));

@@ -34,7 +34,7 @@ fn two_deliveries() {
 fn loom_a_delivery_wakes_the_owner() {
     assert!(caught(Bug::SilentDelivery, || explore(2, two_deliveries)));
     assert!(caught(Bug::UnlockedDelivery, || explore(2, two_deliveries)));
-    explore(3, two_deliveries);
+    explore(4, two_deliveries);
 }
 
 /// What a task's executor does: sleeps until the waker was called.
@@ -87,7 +87,7 @@ fn two_deliveries_to_a_task() {
 fn loom_a_delivery_calls_the_waker() {
     assert!(caught(Bug::ForgetWaker, || explore(2, two_deliveries_to_a_task)));
     assert!(caught(Bug::UnlockedDelivery, || explore(2, two_deliveries_to_a_task)));
-    explore(2, two_deliveries_to_a_task);
+    explore(3, two_deliveries_to_a_task);
 }
 
 /// One thread grows a shelf, two look up what its length says is there. The values are cells that
@@ -125,5 +125,5 @@ fn growing_shelf() {
 fn loom_a_look_up_sees_what_the_length_covers() {
     assert!(caught(Bug::RelaxedGrowth, || explore(2, growing_shelf)));
     assert!(caught(Bug::LengthBeforeValue, || explore(2, growing_shelf)));
-    explore(2, growing_shelf);
+    explore(3, growing_shelf);
 }

@@ -26,7 +26,7 @@ pub(crate) enum Bug {
     RelaxedGrowth,
     /// A shelf's new length is published before the value that it covers.
     LengthBeforeValue,
-    /// Records are deleted from the chunk that stays without telling the readers inside it.
+    /// Records are deleted without telling the readers that are inside their chunk.
     ForgetFloor,
     /// Retention drops a chunk and leaves the log's start where it was.
     ForgetStart,
@@ -34,6 +34,20 @@ pub(crate) enum Bug {
     OvertakeQueued,
     /// The appender of a queue leaves without looking for an open batch.
     ForgetOpen,
+    /// A record that is appended at once does not wait for those queued before it.
+    ForgetQueued,
+    /// Who flushes does not wait for what another thread is appending.
+    ImpatientFlush,
+    /// The place of a record in its batch does not count.
+    ForgetIndex,
+    /// A queued batch is appended twice.
+    AppendTwice,
+    /// Buffer space is given back without waking who waits for it.
+    SilentRoom,
+    /// Records linger on while somebody waits for the room that they take.
+    LingerOn,
+    /// A chunk's bytes are published before its count of records.
+    TornPublish,
 }
 
 #[cfg(not(any(loom, shuttle)))]

@@ -132,3 +132,34 @@ impl Cursor {
         Ok(true)
     }
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use crate::error::ReadError;
+    use crate::record::Record;
+    use crate::topic::{Reader, Topic, TopicConfig};
+    use std::time::Duration;
+
+    /// A reader may finish a chunk that retention dropped, but not records of it that were deleted.
+    #[test]
+    fn deletion_reaches_readers_inside_a_dropped_chunk() {
+        let config = TopicConfig::new().segment_bytes(220).retention_bytes(0);
+        let topic = Topic::in_memory("orders", config).unwrap();
+        let partition = topic.partition(0).unwrap();
+        let append = |value| partition.append(&[Record::new(value)]).unwrap();
+        append("a");
+        append("b");
+        let mut reader = Reader::new([(partition.clone(), 0)]).max_bytes(1);
+        assert_eq!(reader.poll(Duration::ZERO).unwrap().len(), 1);
+
+        append("c");
+        append("d");
+        assert_eq!(partition.log_start_offset(), 2, "retention dropped the chunk of a and b");
+        assert_eq!(partition.delete_records(3), Ok(3));
+        let refused = reader.poll(Duration::ZERO);
+        assert!(
+            matches!(refused, Err(ReadError::OutOfRange { requested: 1, log_start: 3, .. })),
+            "{refused:?}"
+        );
+    }
+}

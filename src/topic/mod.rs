@@ -15,6 +15,8 @@
 mod config;
 mod cursor;
 mod fetcher;
+#[cfg(all(test, loom))]
+mod loom_models;
 mod partition;
 mod reader;
 mod records;

@@ -54,11 +54,12 @@ pub(crate) struct Shared {
     stripe: CachePadded<Mutex<Stripe>>,
     /// Guards the chain of chunks.
     tail: RwLock<Tail>,
+    /// Records below this offset were deleted by request, also from chunks that retention dropped
+    /// and readers still hold. Raised under `tail`, with the start that it stands for. Relaxed:
+    /// deletion is not ordered with reads that run at the same time.
+    deleted_before: AtomicU64,
     /// Counted by readers; on a line that appends do not touch.
     reads: CachePadded<Reads>,
-    /// Records below this offset were deleted by request, also those that a reader still finds in a
-    /// chunk it holds. Relaxed: deletion is not ordered with reads that run at the same time.
-    deleted_before: AtomicU64,
     pub(crate) settings: Arc<Settings>,
     id: PartitionId,
 }
@@ -321,8 +322,8 @@ impl Shared {
         Shared {
             stripe: CachePadded::new(Mutex::new(stripe)),
             tail: RwLock::new(Tail::default()),
-            reads: CachePadded::new(Reads::default()),
             deleted_before: AtomicU64::new(0),
+            reads: CachePadded::new(Reads::default()),
             settings,
             id,
         }
