@@ -117,9 +117,13 @@ impl Membership {
         membership
     }
 
+    /// Has this group told when a topic grows, and takes over what it grew by before that.
     fn watch(self: &Arc<Self>, topic: &Topic) {
         let growth: Arc<dyn Growth> = Arc::clone(self) as _;
         topic.watch_growth(Arc::downgrade(&growth));
+        if !planted(Bug::CountBeforeWatch) {
+            self.grown();
+        }
     }
 
     /// The version and deadline as of the last change.

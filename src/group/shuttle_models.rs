@@ -272,3 +272,22 @@ fn shuttle_commits_of_who_was_replaced_are_refused() {
     assert!(caught(Bug::CommitUnchecked, || explore_some(SCHEDULES, a_late_commit)));
     explore_some(SCHEDULES, a_late_commit);
 }
+
+/// A topic grows while a group is built for it: no partition is overlooked.
+fn growth_meets_a_new_group() {
+    let topic = topic(1);
+    let growing = topic.clone();
+    let grower = thread::spawn(move || growing.add_partitions(2).unwrap());
+    let group = group(&topic);
+    let mut member = group.join("member").unwrap();
+    member.poll(Duration::ZERO).unwrap();
+    grower.join().unwrap();
+    member.poll(Duration::ZERO).unwrap();
+    assert_eq!(member.assignment().len(), 2, "a partition was overlooked");
+}
+
+#[test]
+fn shuttle_a_new_group_sees_its_topics_grow() {
+    assert!(caught(Bug::CountBeforeWatch, || explore_some(SCHEDULES, growth_meets_a_new_group)));
+    explore_some(SCHEDULES, growth_meets_a_new_group);
+}
