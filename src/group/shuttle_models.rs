@@ -5,7 +5,7 @@
 //! and committed must not come again. Time stands still and waits have no timeout: a member that
 //! sleeps through news is a deadlock, which shuttle reports.
 
-use super::{Consumer, ConsumerGroup, RebalanceListener};
+use super::{Consumer, ConsumerGroup, RebalanceListener, ResetTo};
 use crate::clock::ManualClock;
 use crate::error::CommitError;
 use crate::ids::{Offset, PartitionId, TopicPartition};
@@ -290,4 +290,37 @@ fn growth_meets_a_new_group() {
 fn shuttle_a_new_group_sees_its_topics_grow() {
     assert!(caught(Bug::CountBeforeWatch, || explore_some(SCHEDULES, growth_meets_a_new_group)));
     explore_some(SCHEDULES, growth_meets_a_new_group);
+}
+
+/// Records are deleted under a consumer: each one is delivered, or counted as lost.
+fn deletion_overtakes_a_consumer() {
+    const RECORDS: u8 = 6;
+    let topic = topic(1);
+    let group = group(&topic);
+    send(&topic, 0, RECORDS);
+    group.reset_offsets(ResetTo::Beginning).unwrap();
+    let deleting = topic.clone();
+    let deleter = thread::spawn(move || {
+        for before in [2, 4, 5] {
+            deleting.partition(0).unwrap().delete_records(before).unwrap();
+        }
+    });
+    let mut consumer = group.join("member").unwrap();
+    let mut next = 0;
+    while next < Offset::from(RECORDS) {
+        let records = consumer.poll(Duration::ZERO).unwrap();
+        // What is lost is lost before what is returned with it.
+        let lost: u64 = records.lost().iter().map(|(_, lost)| lost).sum();
+        let first = records.iter().next().map(|record| record.offset());
+        next += lost;
+        assert!(first.is_none_or(|first| first == next), "{first:?} comes, {next} is next");
+        next += records.len() as u64;
+    }
+    deleter.join().unwrap();
+}
+
+#[test]
+fn shuttle_every_record_is_delivered_or_counted_as_lost() {
+    assert!(caught(Bug::LossUncounted, || explore_some(SCHEDULES, deletion_overtakes_a_consumer)));
+    explore_some(SCHEDULES, deletion_overtakes_a_consumer);
 }
