@@ -17,6 +17,7 @@ use super::{OffsetReset, positions};
 use crate::clock::Deadline;
 use crate::error::{CommitError, GroupError, PollError, ReadError};
 use crate::ids::{Map, MemberId, Offset, Timestamp, TopicPartition};
+use crate::sync::planted::{Bug, planted};
 use crate::topic::{Fetcher, Partition, Records};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -231,7 +232,13 @@ impl Consumer {
         let Some(start) = start else { return Err(error.into()) };
         self.fetcher.seek(of, start)?;
         self.fetcher.moved_again(std::slice::from_ref(of));
-        if let Some(lost) = log_start.checked_sub(*requested) {
+        let reads_on_at_start = self.offset_reset() == OffsetReset::Earliest;
+        // That start may have moved on since the error.
+        let first = match reads_on_at_start && start > *requested {
+            true if !planted(Bug::LossUncounted) => start,
+            _ => *log_start,
+        };
+        if let Some(lost) = first.checked_sub(*requested) {
             self.lost.push((of.clone(), lost));
         }
         Ok(())

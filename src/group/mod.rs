@@ -29,6 +29,8 @@ mod offsets;
 mod positions;
 mod rebalance;
 mod settings;
+#[cfg(all(test, shuttle))]
+mod shuttle_models;
 
 pub use consumer::Consumer;
 pub use member::{MemberBuilder, RebalanceListener};

@@ -16,6 +16,7 @@ use super::member::RebalanceListener;
 use super::positions;
 use crate::error::{AssignmentError, CommitError, PollError};
 use crate::ids::TopicPartition;
+use crate::sync::planted::{Bug, planted};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
@@ -128,6 +129,10 @@ impl Consumer {
             if self.group.settings.auto_commit.is_some() {
                 self.auto_commit();
             }
+            if planted(Bug::LetGoBeforeRevoked) {
+                let owned = Some(assignment.as_slice());
+                drop(self.group.come_by(Poll { member: self.key, epoch: self.epoch, owned }));
+            }
             self.call(Call::Revoked, &revoke, trouble);
             for of in &revoke {
                 self.let_go(of);
@@ -153,7 +158,9 @@ impl Consumer {
     /// Gives a partition that came its position: what is committed, or what the policy says.
     fn take_on(&mut self, of: &TopicPartition) {
         let Some(partition) = self.group.partition(of) else { return };
-        if let Some(committed) = self.group.offsets.get(of) {
+        if let Some(committed) = self.group.offsets.get(of)
+            && !planted(Bug::PositionFromStart)
+        {
             return self.fetcher.add(&partition, committed.offset);
         }
         let is_new = self.group.is_new(of);

@@ -52,12 +52,19 @@ const PCT_DEPTH: usize = 3;
 #[cfg(shuttle)]
 #[track_caller]
 pub(crate) fn explore(model: impl Fn() + Send + Sync + 'static) {
+    explore_some(SCHEDULES, model);
+}
+
+/// As [`explore`], for models that take longer: `schedules` is what continuous integration affords.
+#[cfg(shuttle)]
+#[track_caller]
+pub(crate) fn explore_some(schedules: usize, model: impl Fn() + Send + Sync + 'static) {
     use shuttle::scheduler::{PctScheduler, RandomScheduler};
     use std::hash::{BuildHasher, Hasher, RandomState};
 
     let fresh = || RandomState::new().build_hasher().finish();
     let seed = asked("ANABRANCH_SEED").unwrap_or_else(fresh);
-    let schedules = asked("ANABRANCH_SCHEDULES").unwrap_or(SCHEDULES);
+    let schedules = asked("ANABRANCH_SCHEDULES").unwrap_or(schedules);
     println!("ANABRANCH_SEED={seed} ANABRANCH_SCHEDULES={schedules}");
     let mut config = shuttle::Config::new();
     config.stack_size = 256 << 10; // the code under test was written for real stacks

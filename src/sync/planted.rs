@@ -48,6 +48,22 @@ pub(crate) enum Bug {
     LingerOn,
     /// A chunk's bytes are published before its count of records.
     TornPublish,
+    /// A change of a group rings nobody.
+    SkipAlarm,
+    /// A consumer sleeps although an alarm came with the tokens it has collected.
+    ForgetAlarm,
+    /// A member says that it let go of partitions before its listener was told.
+    LetGoBeforeRevoked,
+    /// A commit is stored whoever it comes from.
+    CommitUnchecked,
+    /// A position is committed that was sought beyond the end.
+    CommitBeyondEnd,
+    /// A partition that came is read from its start, whatever is committed.
+    PositionFromStart,
+    /// Records that went while a consumer was sent to the new start are not counted as lost.
+    LossUncounted,
+    /// A group counts its topics' partitions before it watches them grow.
+    CountBeforeWatch,
 }
 
 #[cfg(not(any(loom, shuttle)))]

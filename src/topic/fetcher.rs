@@ -25,6 +25,7 @@ use super::partition::{Partition, Watcher};
 use super::records::Records;
 use crate::error::ReadError;
 use crate::ids::{Map, Offset, TopicPartition};
+use crate::sync::planted::{Bug, planted};
 use crate::sync::{Arc, Backoff, Mailbox, Token};
 use std::collections::VecDeque;
 use std::task::Waker;
@@ -335,14 +336,20 @@ impl Fetcher {
     /// Waits for news for up to `timeout`, in real time: looks a few more times, then sleeps. May
     /// return for no reason. An alarm that was collected and not taken yet counts as news.
     pub(crate) fn wait(&mut self, timeout: Duration) {
-        if !self.is_alarmed && !self.look_again() && self.arm_all() {
+        if !self.has_alarm() && !self.look_again() && self.arm_all() {
             self.mailbox.wait(timeout);
         }
     }
 
     /// Has `waker` called when there is news; false if there is some already.
     pub(crate) fn wake_later(&mut self, waker: &Waker) -> bool {
-        !self.is_alarmed && self.arm_all() && self.mailbox.register(waker)
+        !self.has_alarm() && self.arm_all() && self.mailbox.register(waker)
+    }
+
+    /// Whether an alarm came out of the mailbox with other tokens, and nobody has taken it yet: the
+    /// mailbox does not know of it any more.
+    fn has_alarm(&self) -> bool {
+        self.is_alarmed && !planted(Bug::ForgetAlarm)
     }
 
     /// Looks a few more times, first spinning, then giving way to other threads: waking a sleeper
