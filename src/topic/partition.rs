@@ -492,6 +492,12 @@ impl Shared {
         }
     }
 
+    /// The offset below which records were deleted by request.
+    #[inline]
+    pub(crate) fn deleted_before(&self) -> Offset {
+        self.deleted_before.load(Ordering::Relaxed)
+    }
+
     /// Finds the chunk that holds `offset`, or will hold it next.
     pub(crate) fn find(&self, offset: Offset) -> Result<Option<Arc<Chunk>>, ReadError> {
         let tail = self.tail.read();

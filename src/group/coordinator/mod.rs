@@ -199,7 +199,6 @@ impl Coordinator {
 
     /// Renews a member's session without polling: it is busy, but there. What Kafka's clients do, and
     /// members of a group with [`Sessions::Always`] would have to.
-    #[cfg(test)]
     pub(crate) fn heartbeat(&mut self, member: MemberKey, now: Duration) -> Result<(), Departure> {
         self.tick(now);
         let seat = self.seat(member)?;
