@@ -72,15 +72,16 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// One partition of one topic; prints as `orders/3`.
+/// One partition of one topic; prints as `orders/3`, also in lists.
 ///
 /// ```
 /// use anabranch::TopicPartition;
 ///
 /// let third = TopicPartition::new("orders", 3);
 /// assert_eq!(third.to_string(), "orders/3");
+/// assert_eq!(format!("{:?}", [third]), "[orders/3]");
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicPartition {
     /// The topic's name.
     pub topic: TopicName,
@@ -92,6 +93,12 @@ impl TopicPartition {
     /// Names a partition of a topic. Nothing is looked up.
     pub fn new(topic: impl Into<TopicName>, partition: PartitionId) -> Self {
         TopicPartition { topic: topic.into(), partition }
+    }
+}
+
+impl fmt::Debug for TopicPartition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -134,14 +134,13 @@ pub enum PollError {
     },
     /// The member was given up (see the listener's `lost`) and could not join again. The next poll
     /// tries once more.
-    #[error("member {member} of group {group} was given up and cannot join again")]
+    #[error("member {member} of group {group} was given up and cannot join again: {reason}")]
     Rejoin {
         /// The group.
         group: GroupId,
         /// The member that polled.
         member: MemberId,
         /// Why it was not let in.
-        #[source]
         reason: Box<GroupError>,
     },
     /// Nothing is committed for a partition, and the group's [`OffsetReset`](crate::OffsetReset) is
@@ -155,14 +154,13 @@ pub enum PollError {
     },
     /// The assignor's answer was refused. The group keeps its previous assignment; this member goes
     /// on with what it has.
-    #[error("assignor {assignor} of group {group} was refused")]
+    #[error("assignor {assignor} of group {group} was refused: {reason}")]
     Assignment {
         /// The group.
         group: GroupId,
         /// The assignor's name.
         assignor: String,
         /// What was wrong with its answer.
-        #[source]
         reason: AssignmentError,
     },
     /// A listener called `poll`.

@@ -48,7 +48,8 @@ use std::sync::Arc;
 /// clone.
 ///
 /// Each partition is read by one member at a time. When members come and go, partitions move; a
-/// member that keeps a partition goes on reading it meanwhile.
+/// member that keeps a partition goes on reading it meanwhile. Partitions are given out when members
+/// poll: members that all join before the first one polls share them from the start.
 ///
 /// ```
 /// use anabranch::{ConsumerGroup, Producer, Record, Topic, TopicConfig};
@@ -95,7 +96,8 @@ pub enum GroupState {
     Assigning,
     /// Members are on their way to what the assignment gives them.
     Reconciling,
-    /// Every member has what the assignment gives it.
+    /// Every member has what the assignment gives it; the listener of one that was just given something
+    /// may not have been called yet.
     Stable,
 }
 
