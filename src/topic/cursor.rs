@@ -66,6 +66,12 @@ impl Cursor {
         }
     }
 
+    /// How many records of the current chunk can be fetched.
+    #[inline]
+    pub(crate) fn available(&self) -> Offset {
+        self.place.as_ref().map_or(0, |place| place.chunk.end_offset() - self.offset)
+    }
+
     /// Reads on, within the limits and one chunk; `None` at the end, or if not even one batch fits
     /// and none is `forced`.
     ///

@@ -21,6 +21,7 @@
 //! 3. Arming looks for records under the partition's lock, so no append is missed.
 
 use super::cursor::Cursor;
+use super::distance::Distance;
 use super::partition::{Partition, Watcher};
 use super::records::Records;
 use crate::error::ReadError;
@@ -61,41 +62,6 @@ pub(crate) struct Fetcher {
     is_alarmed: bool,
     distance: Distance,
     limits: Limits,
-}
-
-/// How far a reader stays behind a writer that it keeps up with.
-///
-/// A reader on the writer's heels takes a record or two at a time, and each time the cache lines of
-/// the newest batch go back and forth between their cores, which costs the writer more than the record
-/// itself. So as long as every poll finds a little, the reader pauses a moment before the next, a
-/// microsecond at most; one that finds nothing has somebody waiting for the next record, and does not.
-#[derive(Clone, Copy, Debug, Default)]
-struct Distance {
-    pauses: u32,
-}
-
-/// About a microsecond.
-const PAUSES_MAX: u32 = 32;
-
-/// How many records a poll is to find, to be worth the trip.
-const WORTHWHILE: usize = 256;
-
-impl Distance {
-    #[inline]
-    fn keep(self) {
-        for _ in 0..self.pauses {
-            std::hint::spin_loop();
-        }
-    }
-
-    #[inline]
-    fn adapt(&mut self, found: usize) {
-        self.pauses = match found {
-            0 => 0,
-            _ if found < WORTHWHILE => (2 * self.pauses + 1).min(PAUSES_MAX),
-            _ => self.pauses / 2,
-        };
-    }
 }
 
 #[derive(Debug)]
@@ -255,7 +221,11 @@ impl Fetcher {
 
     /// Reads from the active partitions in turn, as far as the limits go.
     pub(crate) fn take(&mut self) -> Result<Records, ReadError> {
-        self.distance.keep();
+        if self.distance.is_kept()
+            && let Some(&token) = self.active.front()
+        {
+            self.distance.keep(&known(&mut self.watched, token).cursor);
+        }
         let records = self.take_now()?;
         self.distance.adapt(records.len());
         Ok(records)

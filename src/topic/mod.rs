@@ -9,11 +9,13 @@
 //! | `partition.rs` | One log, its stripe lock, who waits for it. |
 //! | `cursor.rs` | A place in a partition from which to read on. |
 //! | `fetcher.rs` | Several cursors, and sleeping until one has records. |
+//! | `distance.rs` | How far a reader stays behind a writer. |
 //! | `reader.rs` | That, for users without a group. |
 //! | `records.rs` | What reading returns. |
 
 mod config;
 mod cursor;
+mod distance;
 mod fetcher;
 #[cfg(all(test, loom))]
 mod loom_models;
