@@ -167,6 +167,10 @@ impl Consumer {
     /// As [`poll`](Self::poll), for a task: without records, the task is woken when there are some, or
     /// when the group has news for this member.
     ///
+    /// Time wakes no task: what is due while all members wait (an auto-commit, somebody's deadline) is
+    /// done when one of them is polled, or by [`ConsumerGroup::tick`](crate::ConsumerGroup::tick). A
+    /// task that waits counts as polling; one that was woken has `max_poll_interval` to poll.
+    ///
     /// # Errors
     ///
     /// As [`poll`](Self::poll).
