@@ -124,14 +124,20 @@ impl Fetcher {
         self.active.push_back(token);
     }
 
-    /// Stops reading a partition; says whether it was read.
-    pub(crate) fn remove(&mut self, name: &TopicPartition) -> bool {
-        let Some(token) = self.by_name.remove(name) else { return false };
-        self.leave_line(token);
-        self.moved.retain(|other| *other != token);
-        self.watched[token as usize] = None;
-        self.free.push(token);
-        true
+    /// Stops reading these partitions. The line is gone through once, however many they are.
+    pub(crate) fn remove(&mut self, names: &[TopicPartition]) {
+        for name in names {
+            let Some(token) = self.by_name.remove(name) else { continue };
+            let watched = self.watched[token as usize].take();
+            if let Some(mut watched) = watched.filter(|watched| watched.state == State::Armed) {
+                watched.disarm(&self.mailbox, token);
+            }
+            self.free.push(token);
+        }
+        let watched = &self.watched;
+        let is_read = |token: &Token| watched[*token as usize].is_some();
+        self.active.retain(is_read);
+        self.moved.retain(is_read);
     }
 
     /// The offset that the next record of a partition will have.
