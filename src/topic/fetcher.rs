@@ -160,20 +160,34 @@ impl Fetcher {
         Ok(())
     }
 
-    /// Stops or goes on reading a partition, at the position it has.
-    pub(crate) fn set_paused(
-        &mut self,
-        of: &TopicPartition,
-        paused: bool,
-    ) -> Result<(), ReadError> {
-        let token = self.token(of)?;
-        if paused {
-            self.leave_line(token);
-        } else if known(&mut self.watched, token).state == State::Paused {
-            known(&mut self.watched, token).state = State::Active;
-            self.active.push_back(token);
+    /// Stops reading these partitions, at the positions they have; the line is gone through once.
+    pub(crate) fn pause(&mut self, partitions: &[TopicPartition]) {
+        let mut was_active = false;
+        for of in partitions {
+            let Some(&token) = self.by_name.get(of) else { continue };
+            let watched = known(&mut self.watched, token);
+            match std::mem::replace(&mut watched.state, State::Paused) {
+                State::Active => was_active = true,
+                State::Armed => watched.disarm(&self.mailbox, token),
+                State::Paused => {}
+            }
         }
-        Ok(())
+        if was_active {
+            let watched = &mut self.watched;
+            self.active.retain(|token| known(watched, *token).state == State::Active);
+        }
+    }
+
+    /// Goes on reading these partitions, where they were paused.
+    pub(crate) fn resume(&mut self, partitions: &[TopicPartition]) {
+        for of in partitions {
+            let Some(&token) = self.by_name.get(of) else { continue };
+            let watched = known(&mut self.watched, token);
+            if watched.state == State::Paused {
+                watched.state = State::Active;
+                self.active.push_back(token);
+            }
+        }
     }
 
     /// The partitions whose position has changed since the last call.
@@ -205,17 +219,6 @@ impl Fetcher {
     fn token(&self, of: &TopicPartition) -> Result<Token, ReadError> {
         let unknown = || ReadError::NotAssigned { partition: of.clone() };
         self.by_name.get(of).copied().ok_or_else(unknown)
-    }
-
-    /// Takes a partition out of whatever it is in: it is paused then.
-    fn leave_line(&mut self, token: Token) {
-        let watched = known(&mut self.watched, token);
-        match watched.state {
-            State::Active => self.active.retain(|other| *other != token),
-            State::Armed => watched.disarm(&self.mailbox, token),
-            State::Paused => {}
-        }
-        watched.state = State::Paused;
     }
 
     /// Reads from the active partitions in turn, as far as the limits go.
