@@ -3,6 +3,8 @@
 //! Time is a `ManualClock`, threads are used only where something sleeps, and nobody waits for a
 //! span of time: a test that blocks waits for an event, with a bound that is never reached.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests, too, end with what is wrong")]
+
 #[path = "group/assignors.rs"]
 mod assignors;
 #[path = "group/commits.rs"]

@@ -168,6 +168,10 @@ impl Consumer {
     /// As [`poll`](Self::poll), for a task: without records, the task is woken when there are some, or
     /// when the group has news for this member.
     ///
+    /// Time wakes no task: what is due while all members wait (an auto-commit, somebody's deadline) is
+    /// done when one of them is polled, or by [`ConsumerGroup::tick`](crate::ConsumerGroup::tick). A
+    /// task that waits counts as polling; one that was woken has `max_poll_interval` to poll.
+    ///
     /// # Errors
     ///
     /// As [`poll`](Self::poll).
@@ -427,16 +431,17 @@ impl Consumer {
             let Some(partition) = self.group.partition(of) else { continue };
             self.place(&partition, of, target(&partition));
         }
+        let fetcher = &self.fetcher;
+        self.unpositioned.retain(|of| fetcher.position(of).is_none());
         Ok(())
     }
 
     /// Gives an assigned partition a position that is the program's or the policy's, not the group's.
     pub(super) fn place(&mut self, partition: &Partition, of: &TopicPartition, offset: Offset) {
-        self.unpositioned.retain(|other| other != of);
         self.fetcher.add(partition, offset);
         if self.paused.contains_key(of) {
-            // Just added: it is known to the fetcher.
-            let _ = self.fetcher.set_paused(of, true);
+            // It was paused before it had a position, and so before the fetcher knew it.
+            self.fetcher.pause(std::slice::from_ref(of));
         }
         self.fetcher.moved_again(std::slice::from_ref(of));
     }
@@ -444,21 +449,18 @@ impl Consumer {
     /// Stops returning records of these partitions, which stay assigned. Those that are not assigned
     /// are passed over. Forgotten when a partition is revoked.
     pub fn pause(&mut self, partitions: &[TopicPartition]) {
-        for of in partitions {
-            if self.assignment.binary_search(of).is_ok() {
-                self.paused.insert(of.clone(), ());
-                let _ = self.fetcher.set_paused(of, true); // refused only while it has no position
-            }
-        }
+        let is_mine = |of: &&TopicPartition| self.assignment.binary_search(of).is_ok();
+        let mine: Vec<TopicPartition> = partitions.iter().filter(is_mine).cloned().collect();
+        self.fetcher.pause(&mine);
+        self.paused.extend(mine.into_iter().map(|of| (of, ())));
     }
 
     /// Goes on returning records of these partitions, where they were paused.
     pub fn resume(&mut self, partitions: &[TopicPartition]) {
         for of in partitions {
-            if self.paused.remove(of).is_some() {
-                let _ = self.fetcher.set_paused(of, false); // refused only while it has no position
-            }
+            self.paused.remove(of);
         }
+        self.fetcher.resume(partitions);
     }
 
     /// Leaves the group: commits under auto-commit, tells the listener, lets go of everything. A static

@@ -83,6 +83,21 @@ impl Presence {
     pub(super) fn polling(&self) {
         self.polled.store(POLLING, Ordering::Relaxed);
     }
+
+    /// When it last polled. One that waits polls all the time, until it is rung: a task may never
+    /// answer, so its time runs from when that is seen.
+    fn last_poll(&self, now: Duration) -> Duration {
+        if self.mailbox.has_mail() {
+            let (polling, rung) = (POLLING, nanos(now));
+            // Refused where it was not waiting, or has just answered.
+            let _ =
+                self.polled.compare_exchange(polling, rung, Ordering::Relaxed, Ordering::Relaxed);
+        }
+        match self.polled.load(Ordering::Relaxed) {
+            POLLING => now,
+            polled => Duration::from_nanos(polled),
+        }
+    }
 }
 
 /// What a member learns by coming by.
@@ -160,11 +175,7 @@ impl Membership {
         let State { coordinator, present, .. } = &mut *state;
         if coordinator.next_deadline().is_some_and(|deadline| deadline <= now) {
             for (key, presence) in present.iter() {
-                let at = match presence.polled.load(Ordering::Relaxed) {
-                    POLLING => now,
-                    polled => Duration::from_nanos(polled),
-                };
-                coordinator.polled_at(*key, at);
+                coordinator.polled_at(*key, presence.last_poll(now));
             }
         }
         state

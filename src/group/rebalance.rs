@@ -134,9 +134,7 @@ impl Consumer {
                 drop(self.group.come_by(Poll { member: self.key, epoch: self.epoch, owned }));
             }
             self.call(Call::Revoked, &revoke, trouble);
-            for of in &revoke {
-                self.let_go(of);
-            }
+            self.let_go(&revoke);
             self.must_report = true;
         }
         self.assignment = assignment;
@@ -149,10 +147,11 @@ impl Consumer {
         }
     }
 
-    fn let_go(&mut self, of: &TopicPartition) {
-        self.fetcher.remove(of);
-        self.paused.remove(of);
-        self.unpositioned.retain(|other| other != of);
+    /// Forgets these partitions, which are sorted.
+    fn let_go(&mut self, gone: &[TopicPartition]) {
+        self.fetcher.remove(gone);
+        self.paused.retain(|of, ()| gone.binary_search(of).is_err());
+        self.unpositioned.retain(|of| gone.binary_search(of).is_err());
     }
 
     /// Gives a partition that came its position: what is committed, or what the policy says.
@@ -175,9 +174,7 @@ impl Consumer {
         if !all.is_empty() {
             self.call(Call::Lost, &all, trouble);
         }
-        for of in &all {
-            self.let_go(of);
-        }
+        self.let_go(&all);
         self.assignment.clear();
         self.epoch = 0;
     }
@@ -238,9 +235,7 @@ impl Consumer {
             self.call(call, &all, &mut trouble);
         }
         self.listener = None;
-        for of in &all {
-            self.let_go(of);
-        }
+        self.let_go(&all);
         self.assignment.clear();
         self.group.depart(self.key, how);
         if let Some(panic) = trouble.panic {

@@ -131,14 +131,20 @@ impl Fetcher {
         self.active.push_back(token);
     }
 
-    /// Stops reading a partition; says whether it was read.
-    pub(crate) fn remove(&mut self, name: &TopicPartition) -> bool {
-        let Some(token) = self.by_name.remove(name) else { return false };
-        self.leave_line(token);
-        self.moved.retain(|other| *other != token);
-        self.watched[token as usize] = None;
-        self.free.push(token);
-        true
+    /// Stops reading these partitions. The line is gone through once, however many they are.
+    pub(crate) fn remove(&mut self, names: &[TopicPartition]) {
+        for name in names {
+            let Some(token) = self.by_name.remove(name) else { continue };
+            let watched = self.watched[token as usize].take();
+            if let Some(mut watched) = watched.filter(|watched| watched.state == State::Armed) {
+                watched.disarm(&self.mailbox, token);
+            }
+            self.free.push(token);
+        }
+        let watched = &self.watched;
+        let is_read = |token: &Token| watched[*token as usize].is_some();
+        self.active.retain(is_read);
+        self.moved.retain(is_read);
     }
 
     /// The offset that the next record of a partition will have.
@@ -161,20 +167,34 @@ impl Fetcher {
         Ok(())
     }
 
-    /// Stops or goes on reading a partition, at the position it has.
-    pub(crate) fn set_paused(
-        &mut self,
-        of: &TopicPartition,
-        paused: bool,
-    ) -> Result<(), ReadError> {
-        let token = self.token(of)?;
-        if paused {
-            self.leave_line(token);
-        } else if known(&mut self.watched, token).state == State::Paused {
-            known(&mut self.watched, token).state = State::Active;
-            self.active.push_back(token);
+    /// Stops reading these partitions, at the positions they have; the line is gone through once.
+    pub(crate) fn pause(&mut self, partitions: &[TopicPartition]) {
+        let mut was_active = false;
+        for of in partitions {
+            let Some(&token) = self.by_name.get(of) else { continue };
+            let watched = known(&mut self.watched, token);
+            match std::mem::replace(&mut watched.state, State::Paused) {
+                State::Active => was_active = true,
+                State::Armed => watched.disarm(&self.mailbox, token),
+                State::Paused => {}
+            }
         }
-        Ok(())
+        if was_active {
+            let watched = &mut self.watched;
+            self.active.retain(|token| known(watched, *token).state == State::Active);
+        }
+    }
+
+    /// Goes on reading these partitions, where they were paused.
+    pub(crate) fn resume(&mut self, partitions: &[TopicPartition]) {
+        for of in partitions {
+            let Some(&token) = self.by_name.get(of) else { continue };
+            let watched = known(&mut self.watched, token);
+            if watched.state == State::Paused {
+                watched.state = State::Active;
+                self.active.push_back(token);
+            }
+        }
     }
 
     /// The partitions whose position has changed since the last call.
@@ -206,17 +226,6 @@ impl Fetcher {
     fn token(&self, of: &TopicPartition) -> Result<Token, ReadError> {
         let unknown = || ReadError::NotAssigned { partition: of.clone() };
         self.by_name.get(of).copied().ok_or_else(unknown)
-    }
-
-    /// Takes a partition out of whatever it is in: it is paused then.
-    fn leave_line(&mut self, token: Token) {
-        let watched = known(&mut self.watched, token);
-        match watched.state {
-            State::Active => self.active.retain(|other| *other != token),
-            State::Armed => watched.disarm(&self.mailbox, token),
-            State::Paused => {}
-        }
-        watched.state = State::Paused;
     }
 
     /// Reads from the active partitions in turn, as far as the limits go.

@@ -192,3 +192,32 @@ fn a_task_does_not_wait_over_news_that_come_while_its_poll_begins() {
     now(&mut b);
     assert_eq!((a.assignment(), b.assignment()), (&[t(0)][..], &[t(1)][..]));
 }
+
+#[test]
+fn a_task_that_was_woken_and_does_not_poll_is_given_up() {
+    let topic = topic("t", 1);
+    let interval = Duration::from_secs(10);
+    let (group, clock) =
+        crate::support::timed(&topic, |builder| builder.max_poll_interval(interval));
+    let mut a = group.join("a").unwrap();
+    let (bell, waker) = Bell::new();
+    let mut context = Context::from_waker(&waker);
+    assert!(a.poll_next(&mut context).is_pending());
+    let wait = || {
+        clock.advance(interval);
+        group.tick();
+        group.describe().members.len()
+    };
+    assert_eq!((wait(), wait(), wait()), (1, 1, 1), "it waits");
+    fill(&topic, 0, 1);
+    assert_eq!((bell.rings(), wait()), (1, 1), "its time runs from here at the latest");
+    clock.advance(interval / 2);
+    assert!(a.poll_next(&mut context).is_ready(), "it answers");
+    assert!(a.poll_next(&mut context).is_pending());
+    assert_eq!((wait(), a.generation()), (1, group.describe().generation));
+    fill(&topic, 0, 1);
+    assert_eq!((wait(), wait()), (1, 0), "it does not answer");
+    let mut b = group.join("b").unwrap();
+    now(&mut b);
+    assert_eq!(b.assignment(), [t(0)]);
+}
