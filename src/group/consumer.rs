@@ -242,23 +242,32 @@ impl Consumer {
         self.group.settings.clock.now()
     }
 
-    /// Commits the positions of all that `poll` has returned, or that was sought since.
+    /// Commits the positions of all that `poll` has returned, or that was sought since. A position
+    /// beyond the end is none yet: the next poll decides where that partition is read, and what is
+    /// committed for it stays as it is until then.
     ///
     /// # Errors
     ///
     /// [`CommitError`] if the member was fenced or given up. Nothing was committed.
     pub fn commit(&mut self) -> Result<(), CommitError> {
         let moved = self.fetcher.take_moved();
-        if moved.is_empty() {
+        let (mut commits, mut pending) = (Vec::new(), Vec::new());
+        for of in &moved {
+            let Some(position) = self.fetcher.position(of) else { continue };
+            let Some(partition) = self.group.partition(of) else { continue };
+            if position > partition.high_watermark() && !planted(Bug::CommitBeyondEnd) {
+                pending.push(of.clone());
+                continue;
+            }
+            // Retention may have overtaken it since.
+            let position = position.max(partition.log_start_offset());
+            commits.push((of.clone(), OffsetAndMetadata::new(position)));
+        }
+        self.fetcher.moved_again(&pending);
+        if commits.is_empty() {
             return self.check_fenced();
         }
-        let commits = moved.iter().filter_map(|of| {
-            let position = self.fetcher.position(of)?;
-            // Retention may have overtaken it since.
-            let start = self.group.partition(of)?.log_start_offset();
-            Some((of.clone(), OffsetAndMetadata::new(position.max(start))))
-        });
-        let committed = self.store(commits.collect());
+        let committed = self.store(commits);
         if committed.is_err() {
             self.fetcher.moved_again(&moved);
         }
