@@ -252,40 +252,36 @@ impl Consumer {
         self.group.settings.clock.now()
     }
 
-    /// Commits the positions of all that `poll` has returned, or that was sought since.
+    /// Commits the positions of all that `poll` has returned, or that was sought since. A position
+    /// beyond the end is none yet: the next poll decides where that partition is read, and what is
+    /// committed for it stays as it is until then.
     ///
     /// # Errors
     ///
-    /// [`CommitError`] if the member was fenced or given up, or a position was sought beyond the end.
-    /// Nothing was committed.
+    /// [`CommitError`] if the member was fenced or given up. Nothing was committed.
     pub fn commit(&mut self) -> Result<(), CommitError> {
         let moved = self.fetcher.take_moved();
-        if moved.is_empty() {
+        let (mut commits, mut pending) = (Vec::new(), Vec::new());
+        for of in &moved {
+            let Some(position) = self.fetcher.position(of) else { continue };
+            let Some(partition) = self.group.partition(of) else { continue };
+            if position > partition.high_watermark() && !planted(Bug::CommitBeyondEnd) {
+                pending.push(of.clone());
+                continue;
+            }
+            // Retention may have overtaken it since.
+            let position = position.max(partition.log_start_offset());
+            commits.push((of.clone(), OffsetAndMetadata::new(position)));
+        }
+        self.fetcher.moved_again(&pending);
+        if commits.is_empty() {
             return self.check_fenced();
         }
-        let committed = self.positions(&moved).and_then(|commits| self.store(commits));
+        let committed = self.store(commits);
         if committed.is_err() {
             self.fetcher.moved_again(&moved);
         }
         committed
-    }
-
-    /// The positions of these partitions, to be committed.
-    fn positions(
-        &self,
-        of: &[TopicPartition],
-    ) -> Result<Vec<(TopicPartition, OffsetAndMetadata)>, CommitError> {
-        let mut commits = Vec::with_capacity(of.len());
-        for of in of {
-            let Some(position) = self.fetcher.position(of) else { continue };
-            let Some(partition) = self.group.partition(of) else { continue };
-            // Retention may have overtaken it since.
-            let offset = position.max(partition.log_start_offset());
-            let committed = OffsetAndMetadata::new(offset);
-            self.check_commit(of, &committed)?;
-            commits.push((of.clone(), committed));
-        }
-        Ok(commits)
     }
 
     /// Commits these offsets: of each partition that of the next record to be read.

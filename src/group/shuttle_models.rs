@@ -324,3 +324,30 @@ fn shuttle_every_record_is_delivered_or_counted_as_lost() {
     assert!(caught(Bug::LossUncounted, || explore_some(SCHEDULES, deletion_overtakes_a_consumer)));
     explore_some(SCHEDULES, deletion_overtakes_a_consumer);
 }
+
+/// A consumer seeks beyond the end and commits while records come: what is committed exists.
+fn a_commit_meets_a_growing_log() {
+    let topic = topic(1);
+    let group = group(&topic);
+    let sending = topic.clone();
+    let sender = thread::spawn(move || send(&sending, 0, 3));
+    let of = TopicPartition::new("t", 0);
+    let mut consumer = group.join("member").unwrap();
+    consumer.poll(Duration::ZERO).unwrap();
+    consumer.seek(&of, 2).unwrap();
+    for _ in 0..2 {
+        consumer.commit().unwrap();
+        let committed = group.committed(&of).map_or(0, |committed| committed.offset);
+        let end = topic.partition(0).unwrap().high_watermark();
+        assert!(committed <= end, "{committed} is committed, and the end is {end}");
+    }
+    sender.join().unwrap();
+    consumer.commit().unwrap();
+    assert_eq!(group.committed(&of).map(|committed| committed.offset), Some(2));
+}
+
+#[test]
+fn shuttle_what_is_committed_exists() {
+    assert!(caught(Bug::CommitBeyondEnd, || explore_some(SCHEDULES, a_commit_meets_a_growing_log)));
+    explore_some(SCHEDULES, a_commit_meets_a_growing_log);
+}

@@ -5,6 +5,7 @@
 
 use super::config::TopicConfig;
 use super::cursor::Cursor;
+use super::fetcher::Limits;
 use super::partition::{Partition, Settings, Shared};
 use super::{Reader, Topic};
 use crate::clock::ManualClock;
@@ -23,6 +24,10 @@ use std::time::Duration;
 /// so much holds one, and a second one needs another chunk.
 const ONE_BATCH: usize = 100;
 const TWO_BATCHES: usize = 170;
+
+const EVERYTHING: Limits = Limits { bytes: usize::MAX, records: usize::MAX };
+/// Less than a batch: one is read at a time.
+const ONE_BYTE: Limits = Limits { bytes: 1, records: usize::MAX };
 
 fn config() -> TopicConfig {
     TopicConfig::new().clock(ManualClock::new())
@@ -47,7 +52,7 @@ fn append(partition: &Partition, numbers: std::ops::Range<u8>) {
 /// Reads once and checks that what comes is what is expected next; returns how much came.
 fn read_on(cursor: &mut Cursor) -> Result<usize, ReadError> {
     let expected = cursor.offset();
-    let Some(slice) = cursor.fetch(usize::MAX, true)? else { return Ok(0) };
+    let Some(slice) = cursor.fetch(EVERYTHING, true)? else { return Ok(0) };
     for (offset, record) in (expected..).zip(slice.iter()) {
         assert_eq!(record.offset(), offset, "nothing skipped, nothing repeated");
         assert_eq!(record.value().map(|value| Offset::from(value[0])), Some(offset), "intact");
@@ -164,7 +169,7 @@ fn retention() {
     let mut cursor = Cursor::new(Arc::clone(&partition.shared), 0);
     let mut held = Vec::new();
     for _ in 0..2 {
-        match cursor.fetch(usize::MAX, true) {
+        match cursor.fetch(EVERYTHING, true) {
             Ok(slice) => held.extend(slice),
             Err(ReadError::OutOfRange { requested, log_start, .. }) => {
                 assert!(requested < log_start, "overtaken: {requested} and {log_start}");
@@ -179,7 +184,7 @@ fn retention() {
         assert_eq!(record.value().map(|value| Offset::from(value[0])), Some(record.offset()));
     }
     let last = Offset::from(RECORDS) - 1;
-    let from_the_start = Cursor::new(Arc::clone(&partition.shared), 0).fetch(usize::MAX, true);
+    let from_the_start = Cursor::new(Arc::clone(&partition.shared), 0).fetch(EVERYTHING, true);
     assert!(
         matches!(from_the_start, Err(ReadError::OutOfRange { log_start, .. }) if log_start == last),
         "{from_the_start:?}"
@@ -202,7 +207,7 @@ fn deletion() {
         thread::spawn(move || assert_eq!(partition.delete_records(1).unwrap(), 1))
     };
     let mut cursor = Cursor::new(Arc::clone(&partition.shared), 0);
-    let before = cursor.fetch(1, true).map(|slice| slice.map_or(0, |slice| slice.len()));
+    let before = cursor.fetch(ONE_BYTE, true).map(|slice| slice.map_or(0, |slice| slice.len()));
     deleter.join().unwrap();
     match before {
         Ok(1) => {} // it was faster
@@ -221,17 +226,17 @@ fn deletion_under_a_cursor() {
     let partition = partition(config(), 3 * ONE_BATCH);
     append(&partition, 0..3);
     let mut cursor = Cursor::new(Arc::clone(&partition.shared), 0);
-    assert_eq!(cursor.fetch(1, true).unwrap().map(|slice| slice.len()), Some(1));
+    assert_eq!(cursor.fetch(ONE_BYTE, true).unwrap().map(|slice| slice.len()), Some(1));
     let deleter = {
         let partition = partition.clone();
         thread::spawn(move || assert_eq!(partition.delete_records(2).unwrap(), 2))
     };
-    let during = cursor.fetch(1, true).map(|slice| slice.map_or(0, |slice| slice.len()));
+    let during = cursor.fetch(ONE_BYTE, true).map(|slice| slice.map_or(0, |slice| slice.len()));
     deleter.join().unwrap();
     let behind = match during {
         Ok(1) => Ok(Some(1)), // it was faster; at 2 it is where the log starts
         Ok(other) => panic!("{other} records of one batch"),
-        Err(_) => cursor.fetch(1, true).map(|slice| slice.map(|slice| slice.len())),
+        Err(_) => cursor.fetch(ONE_BYTE, true).map(|slice| slice.map(|slice| slice.len())),
     };
     match behind {
         Ok(_) => assert_eq!(read_on(&mut cursor).unwrap(), 1),
@@ -245,7 +250,7 @@ fn deletion_is_final() {
     let partition = partition(config(), 3 * ONE_BATCH);
     append(&partition, 0..2);
     let mut cursor = Cursor::new(Arc::clone(&partition.shared), 0);
-    assert_eq!(cursor.fetch(1, true).unwrap().map(|slice| slice.len()), Some(1));
+    assert_eq!(cursor.fetch(ONE_BYTE, true).unwrap().map(|slice| slice.len()), Some(1));
     let appender = {
         let partition = partition.clone();
         thread::spawn(move || append(&partition, 2..4))
@@ -255,7 +260,7 @@ fn deletion_is_final() {
         thread::spawn(move || partition.delete_records(2).map(drop).unwrap())
     };
     deleter.join().unwrap();
-    let refused = cursor.fetch(1, true);
+    let refused = cursor.fetch(ONE_BYTE, true);
     assert!(matches!(refused, Err(ReadError::OutOfRange { log_start: 2, .. })), "{refused:?}");
     appender.join().unwrap();
 }
