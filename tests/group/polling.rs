@@ -47,7 +47,7 @@ fn a_poll_returns_at_most_so_many_bytes_but_at_least_one_batch() {
     for _ in 0..6 {
         topic.partition(0).unwrap().append(&[Record::new(&value)]).unwrap();
     }
-    let one = topic.stats().total.bytes as usize / 6;
+    let one = usize::try_from(topic.stats().total.bytes).unwrap() / 6;
     for (max, count) in [(1, 1), (one, 1), (2 * one - 1, 1), (2 * one, 2), (3 * one, 3)] {
         let group = group_of(&topic).max_poll_bytes(max).build().unwrap();
         assert_eq!(read(&mut group.join("a").unwrap()).len(), count, "{max} bytes");
@@ -61,7 +61,7 @@ fn bytes_are_counted_over_all_partitions() {
     for id in 0..4 {
         topic.partition(id).unwrap().append(&[Record::new(&value)]).unwrap();
     }
-    let one = topic.stats().total.bytes as usize / 4;
+    let one = usize::try_from(topic.stats().total.bytes).unwrap() / 4;
     let group = group_of(&topic).max_poll_bytes(2 * one).build().unwrap();
     let mut a = group.join("a").unwrap();
     let (first, second) = (read(&mut a), read(&mut a));

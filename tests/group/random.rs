@@ -120,7 +120,9 @@ impl World {
         match *step {
             Step::Join(who) if self.members[who].is_none() => self.join(who),
             Step::Join(_) => {}
-            Step::Poll(who) => drop(self.poll(who)),
+            Step::Poll(who) => {
+                self.poll(who);
+            }
             Step::Commit(who) => {
                 if let Some(member) = &mut self.members[who] {
                     let _ = member.commit(); // refused if it was given up meanwhile
@@ -207,7 +209,9 @@ impl World {
         }
         self.clock.advance(SESSION.min(POLL_INTERVAL) - Duration::from_secs(1));
         for _ in 0..4 {
-            (0..NAMES).for_each(|who| drop(self.poll(who)));
+            for who in 0..NAMES {
+                self.poll(who);
+            }
         }
         self.clock.advance(Duration::from_secs(2)); // whoever is away now stays away
         for _ in 0..10_000 {

@@ -10,32 +10,32 @@ use std::task::{Wake, Waker};
 use std::time::Duration;
 
 /// A bound for waits that end with an event; never reached where all is well.
-pub const LONG: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_secs(60);
 
-pub const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
-pub const TICK: Duration = Duration::from_nanos(1);
+pub(crate) const TICK: Duration = Duration::from_nanos(1);
 
-pub fn topic(name: &str, partitions: u32) -> Topic {
+pub(crate) fn topic(name: &str, partitions: u32) -> Topic {
     topic_at(name, partitions, &ManualClock::new())
 }
 
-pub fn topic_at(name: &str, partitions: u32, clock: &ManualClock) -> Topic {
+pub(crate) fn topic_at(name: &str, partitions: u32, clock: &ManualClock) -> Topic {
     let config = TopicConfig::new().partitions(partitions).clock(clock.clone());
     Topic::in_memory(name, config).unwrap()
 }
 
 /// The settings of a group that reads `topic`, by a clock that stands still.
-pub fn group_of(topic: &Topic) -> ConsumerGroupBuilder {
+pub(crate) fn group_of(topic: &Topic) -> ConsumerGroupBuilder {
     ConsumerGroup::builder("g").topic(topic).clock(ManualClock::new())
 }
 
-pub fn group(topic: &Topic) -> ConsumerGroup {
+pub(crate) fn group(topic: &Topic) -> ConsumerGroup {
     group_of(topic).build().unwrap()
 }
 
 /// A group, and the clock that it goes by.
-pub fn timed(
+pub(crate) fn timed(
     topic: &Topic,
     settings: impl FnOnce(ConsumerGroupBuilder) -> ConsumerGroupBuilder,
 ) -> (ConsumerGroup, ManualClock) {
@@ -45,7 +45,7 @@ pub fn timed(
 }
 
 /// Appends `count` records, each a batch of its own.
-pub fn fill(topic: &Topic, partition: PartitionId, count: usize) {
+pub(crate) fn fill(topic: &Topic, partition: PartitionId, count: usize) {
     let partition = topic.partition(partition).unwrap();
     for _ in 0..count {
         partition.append(&[Record::new("x")]).unwrap();
@@ -53,35 +53,38 @@ pub fn fill(topic: &Topic, partition: PartitionId, count: usize) {
 }
 
 /// Appends `count` records as one batch.
-pub fn fill_batch(topic: &Topic, partition: PartitionId, count: usize) {
+pub(crate) fn fill_batch(topic: &Topic, partition: PartitionId, count: usize) {
     let records: Vec<_> = (0..count).map(|_| Record::new("x")).collect();
     topic.partition(partition).unwrap().append(&records).unwrap();
 }
 
 /// `orders/0`, `orders/1` … of one topic.
-pub fn of(topic: &str, partitions: impl IntoIterator<Item = PartitionId>) -> Vec<TopicPartition> {
+pub(crate) fn of(
+    topic: &str,
+    partitions: impl IntoIterator<Item = PartitionId>,
+) -> Vec<TopicPartition> {
     partitions.into_iter().map(|id| TopicPartition::new(topic, id)).collect()
 }
 
-pub fn t(partition: PartitionId) -> TopicPartition {
+pub(crate) fn t(partition: PartitionId) -> TopicPartition {
     TopicPartition::new("t", partition)
 }
 
-pub fn now(consumer: &mut Consumer) -> Records {
+pub(crate) fn now(consumer: &mut Consumer) -> Records {
     consumer.poll(Duration::ZERO).unwrap()
 }
 
 /// The partition and offset of each record that a poll returns now.
-pub fn read(consumer: &mut Consumer) -> Vec<(PartitionId, Offset)> {
+pub(crate) fn read(consumer: &mut Consumer) -> Vec<(PartitionId, Offset)> {
     places(&now(consumer))
 }
 
-pub fn places(records: &Records) -> Vec<(PartitionId, Offset)> {
+pub(crate) fn places(records: &Records) -> Vec<(PartitionId, Offset)> {
     records.iter().map(|record| (record.partition(), record.offset())).collect()
 }
 
 /// Polls one after the other until nobody's partitions change; none of them may have records.
-pub fn settle(consumers: &mut [&mut Consumer]) {
+pub(crate) fn settle(consumers: &mut [&mut Consumer]) {
     for _ in 0..8 {
         for consumer in consumers.iter_mut() {
             now(consumer);
@@ -91,14 +94,14 @@ pub fn settle(consumers: &mut [&mut Consumer]) {
 
 /// What a listener was told, in order, with the member that told it.
 #[derive(Clone, Debug, Default)]
-pub struct Log(Arc<Mutex<Vec<String>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<String>>>);
 
 impl Log {
-    pub fn push(&self, line: impl Into<String>) {
+    pub(crate) fn push(&self, line: impl Into<String>) {
         self.0.lock().unwrap().push(line.into());
     }
 
-    pub fn take(&self) -> Vec<String> {
+    pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.0.lock().unwrap())
     }
 
@@ -123,7 +126,7 @@ impl RebalanceListener for Log {
 }
 
 /// A listener made of one closure: which call, the consumer, the partitions.
-pub struct Doing<F>(pub F);
+pub(crate) struct Doing<F>(pub F);
 
 impl<F: FnMut(&str, &mut Consumer, &[TopicPartition]) + Send> RebalanceListener for Doing<F> {
     fn assigned(&mut self, consumer: &mut Consumer, partitions: &[TopicPartition]) {
@@ -141,15 +144,15 @@ impl<F: FnMut(&str, &mut Consumer, &[TopicPartition]) + Send> RebalanceListener 
 
 /// Counts how often a task was woken.
 #[derive(Debug, Default)]
-pub struct Bell(AtomicUsize);
+pub(crate) struct Bell(AtomicUsize);
 
 impl Bell {
-    pub fn new() -> (Arc<Bell>, Waker) {
+    pub(crate) fn new() -> (Arc<Bell>, Waker) {
         let bell = Arc::new(Bell::default());
         (Arc::clone(&bell), Waker::from(bell))
     }
 
-    pub fn rings(&self) -> usize {
+    pub(crate) fn rings(&self) -> usize {
         self.0.load(Ordering::SeqCst)
     }
 }
