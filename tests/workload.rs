@@ -5,7 +5,6 @@
 //! |---|---|---|
 //! | `ANABRANCH_SEED` | where all choices start; printed by every run | fresh |
 //! | `ANABRANCH_OPERATIONS` | operations of all runs together, half of them on one thread | 100,000 |
-//! | `ANABRANCH_STRICT` | 1: A17 also among threads, where it is known to fail | 0 |
 //!
 //! A run with one thread is decided by its seed alone. The full tier, 10^7 operations:
 //!

@@ -46,19 +46,36 @@ struct Inbox {
     waker: Option<Waker>,
 }
 
+/// Whom a token that was put in is to wake.
+#[derive(Debug)]
+#[must_use = "a sleeper is woken by ringing"]
+pub(crate) struct Bell {
+    was_asleep: bool,
+    waker: Option<Waker>,
+}
+
 impl Mailbox {
     /// Puts a token in and wakes the owner if it sleeps.
     pub(crate) fn deliver(&self, token: Token) {
+        let bell = self.put(token);
+        self.ring(bell);
+    }
+
+    /// Puts a token in: whoever looks from now on finds it. The owner is woken by [`ring`](Self::ring),
+    /// which may wait until other locks are open.
+    pub(crate) fn put(&self, token: Token) -> Bell {
         let mut inbox = self.inbox.lock();
         inbox.ready.push(token);
         self.has_mail.store(true, Ordering::Relaxed);
-        let was_asleep = std::mem::take(&mut inbox.is_asleep);
-        let waker = inbox.waker.take();
-        drop(inbox);
-        if was_asleep && !planted(Bug::SilentDelivery) {
+        Bell { was_asleep: std::mem::take(&mut inbox.is_asleep), waker: inbox.waker.take() }
+    }
+
+    /// Wakes the owner if it slept when the token was put in.
+    pub(crate) fn ring(&self, bell: Bell) {
+        if bell.was_asleep && !planted(Bug::SilentDelivery) {
             self.bell.notify_one();
         }
-        if let Some(waker) = waker
+        if let Some(waker) = bell.waker
             && !planted(Bug::ForgetWaker)
         {
             drop(catch_unwind(AssertUnwindSafe(|| waker.wake())));

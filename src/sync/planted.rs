@@ -16,6 +16,8 @@ pub(crate) enum Bug {
     SealBeforeChain,
     /// A watcher is armed without looking once more for records.
     ArmWithoutCheck,
+    /// Tokens are put into mailboxes after the lock is open under which their owners were armed.
+    PutAfterUnlock,
     /// A mailbox takes a letter without waking its sleeping owner.
     SilentDelivery,
     /// A sleeper looks for letters before it has the lock that deliveries are made under.

@@ -257,8 +257,10 @@ impl Fetcher {
                     room.records -= slice.len().min(room.records);
                     records.push(slice);
                 }
-                Ok(None) if watched.cursor.is_ready() => {
+                Ok(None) if !records.is_empty() && watched.cursor.is_ready() => {
                     // It has records, but they do not fit any more: it is the first of the next poll.
+                    // (While nothing was read everything fits, and what comes just now is not waited
+                    // for: others behind it may have had records before.)
                     self.active.push_front(token);
                     break;
                 }

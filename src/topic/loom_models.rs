@@ -85,6 +85,29 @@ fn loom_a_cursor_steps_over_rolls() {
     explore(4, hand_over);
 }
 
+/// Two append while a reader is armed; whoever's append has returned, a poll that follows it finds
+/// the record, though the other one is still waking the reader.
+fn acknowledged_is_seen() {
+    let partition = partition(config(), TWO_BATCHES);
+    let mut reader = Reader::new([(partition.clone(), 0)]);
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(reader.poll_next(&mut context).is_pending(), "it is armed now");
+    let other = {
+        let partition = partition.clone();
+        thread::spawn(move || partition.append(&[Record::new("x")]).unwrap())
+    };
+    let offset = partition.append(&[Record::new("y")]).unwrap();
+    let records = reader.poll(Duration::ZERO).unwrap();
+    assert!(records.iter().any(|record| record.offset() == offset), "{offset} is acknowledged");
+    other.join().unwrap();
+}
+
+#[test]
+fn loom_what_is_acknowledged_is_seen_by_the_next_poll() {
+    assert!(caught(Bug::PutAfterUnlock, || explore(2, acknowledged_is_seen)));
+    explore(3, acknowledged_is_seen);
+}
+
 /// A reader sleeps until there is a record; nobody but the appender can wake it.
 fn sleeping_reader() {
     let partition = partition(config(), TWO_BATCHES);

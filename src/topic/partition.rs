@@ -6,9 +6,9 @@
 //!                  └─ waiting: tokens of readers that sleep, taken out and delivered by an append
 //! ```
 //!
-//! Locks, taken in this order: `stripe`, then `tail`. The stripe is held while a batch is copied in;
+//! Locks, taken in this order: `stripe`, then `tail` or a mailbox. The stripe is held while a batch is copied in;
 //! the tail is written once per chunk, so readers that look an offset up meet an appender there about
-//! once in 4 MiB. Mailboxes are rung with neither held.
+//! once in 4 MiB. Mailboxes are rung with none held.
 //!
 //! Appenders pay for sleeping readers only: a reader arms itself under the stripe (and looks once more
 //! whether there is something to read), the next append takes all armed tokens out in one go. Without
@@ -444,16 +444,24 @@ impl Shared {
         }
     }
 
-    /// Gives the stripe back and wakes who waits, with no lock held.
+    /// Gives the stripe back and wakes who waits, with no lock held. Their tokens are put in before: a
+    /// later append finds nobody armed, and a poll that follows it must not miss what is there.
     #[inline]
     fn finish_append(&self, mut stripe: MutexGuard<'_, Stripe>) {
         if stripe.waiting.is_empty() {
             return;
         }
         let waiting = std::mem::take(&mut stripe.waiting);
+        if planted(Bug::PutAfterUnlock) {
+            drop(stripe);
+            waiting.into_iter().for_each(|watcher| watcher.mailbox.deliver(watcher.token));
+            return;
+        }
+        let put = |watcher: Watcher| (watcher.mailbox.put(watcher.token), watcher.mailbox);
+        let to_ring: Vec<_> = waiting.into_iter().map(put).collect();
         drop(stripe);
-        for watcher in waiting {
-            watcher.mailbox.deliver(watcher.token);
+        for (bell, mailbox) in to_ring {
+            mailbox.ring(bell);
         }
     }
 

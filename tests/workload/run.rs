@@ -72,13 +72,7 @@ fn run_all(name: &str, operate: fn(&Arc<World>, u64, u64) -> Vec<Process>) {
         let processes = operate(&world, seeds.next(), count);
         let history = finish(&world, processes);
         events += history.len();
-        let mut objections = check(&history);
-        if name == "at once" && !asked("ANABRANCH_STRICT").is_some_and(|strict| strict > 0) {
-            // Known to fail among threads: an append takes a partition's sleepers out of its list
-            // under the lock and rings them after it. Records that others append in between are
-            // acknowledged before a reader that is armed hears of them.
-            objections.retain(|objection| !objection.starts_with("A17"));
-        }
+        let objections = check(&history);
         assert!(objections.is_empty(), "run {run} of seed {seed}:\n{}", objections.join("\n"));
     }
     println!("{name}: {operations} operations, {events} events, {:?}", started.elapsed());
