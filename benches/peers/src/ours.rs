@@ -15,7 +15,8 @@ pub(crate) const WINDOW: u64 = 500_000;
 /// Long enough that a reader sleeps, short enough that a stuck run is noticed.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A topic nobody used before.
+/// A topic nobody used before. Cases that ask for a rate keep theirs over all rounds: after the first,
+/// which is not counted, it has reached its retention and writes where it wrote before.
 pub(crate) fn topic(partitions: u32, retained_bytes: u64) -> Topic {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let name = format!("bench-{}", NEXT.fetch_add(1, Ordering::Relaxed));
@@ -69,12 +70,22 @@ pub(crate) fn flush(producer: &Producer) {
     producer.flush().expect("everything is sent");
 }
 
-/// Somebody who reads partitions from their start.
+/// Somebody who reads partitions.
 pub(crate) struct Subscriber(Reader);
 
 impl Subscriber {
+    /// From their start.
     pub(crate) fn new(partitions: impl IntoIterator<Item = Partition>) -> Self {
         Subscriber(Reader::new(partitions.into_iter().map(|partition| (partition, 0))))
+    }
+
+    /// From their end: what comes from now on.
+    pub(crate) fn at_end(partitions: impl IntoIterator<Item = Partition>) -> Self {
+        let at_end = |partition: Partition| {
+            let end = partition.high_watermark();
+            (partition, end)
+        };
+        Subscriber(Reader::new(partitions.into_iter().map(at_end)))
     }
 
     /// Waits for records and hands each value over; returns how many there were.

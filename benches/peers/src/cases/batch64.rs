@@ -23,9 +23,12 @@ pub(super) const CAPACITY: usize = 65_536;
 fn contenders(size: &Size) -> Vec<Contender> {
     let records = size.records(RECORDS);
     // Those who write files get as many as they do in a second or so.
-    let (kafko, merkql) = (size.records(RECORDS / 100), size.records(RECORDS / 20_000));
+    let (kafko, merkql) = (size.records(RECORDS / 2_000), size.records(RECORDS / 20_000));
     vec![
-        Contender::new("anabranch send_batch", move || anabranch(records)),
+        Contender::new("anabranch send_batch", {
+            let topic = ours::topic(1, ours::RETAINED_BYTES);
+            move || anabranch(records, &topic)
+        }),
         Contender::new("crossbeam-channel, inline", move || {
             super::single::crossbeam_inline(records)
         }),
@@ -37,11 +40,10 @@ fn contenders(size: &Size) -> Vec<Contender> {
     ]
 }
 
-fn anabranch(records: u64) -> Vec<Reading> {
+fn anabranch(records: u64, topic: &anabranch::Topic) -> Vec<Reading> {
     let payloads = Payloads::new();
-    let topic = ours::topic(1, ours::RETAINED_BYTES);
-    let producer = ours::producer(&topic);
-    let mut subscriber = Subscriber::new(topic.partitions());
+    let producer = ours::producer(topic);
+    let mut subscriber = Subscriber::at_end(topic.partitions());
     let pace = Pace::new(1, ours::WINDOW);
     let took = race(vec![
         Box::new(|| {

@@ -16,8 +16,9 @@ const RECORDS: u64 = 10_000_000;
 fn contenders(size: &Size) -> Vec<Contender> {
     let records = size.records(RECORDS);
     vec![
-        Contender::new("anabranch enqueue", move || {
-            anabranch(records, ours::producer_without_linger, ours::enqueue)
+        Contender::new("anabranch enqueue", {
+            let topic = ours::topic(1, ours::RETAINED_BYTES);
+            move || anabranch(records, &topic, ours::producer_without_linger, ours::enqueue)
         }),
         Contender::new("crossbeam-channel, inline", move || crossbeam_inline(records)),
     ]

@@ -22,15 +22,17 @@ const BATCH: u64 = 64;
 fn contenders(size: &Size) -> Vec<Contender> {
     let records = size.records(RECORDS);
     vec![
-        Contender::new("anabranch send_batch", move || anabranch(records)),
+        Contender::new("anabranch send_batch", {
+            let topic = ours::topic(1, ours::RETAINED_BYTES);
+            move || anabranch(records, &topic)
+        }),
         Contender::new("tokio broadcast, inline", move || broadcast(records)),
     ]
 }
 
-fn anabranch(records: u64) -> Vec<Reading> {
+fn anabranch(records: u64, topic: &anabranch::Topic) -> Vec<Reading> {
     let payloads = Payloads::new();
-    let topic = ours::topic(1, ours::RETAINED_BYTES);
-    let producer = ours::producer(&topic);
+    let producer = ours::producer(topic);
     let pace = &Pace::new(READERS, ours::WINDOW);
     let mut sides: Vec<Side<'_>> = vec![Box::new(|| {
         let mut throttle = pace.throttle(Behind::Slowest);
@@ -40,7 +42,7 @@ fn anabranch(records: u64) -> Vec<Reading> {
         }
     })];
     for reader in 0..READERS {
-        let mut subscriber = Subscriber::new(topic.partitions());
+        let mut subscriber = Subscriber::at_end(topic.partitions());
         sides.push(Box::new(move || {
             let seen = subscriber.read(records, |count| pace.seen(reader, count));
             assert_eq!(seen, payloads.expected(records));

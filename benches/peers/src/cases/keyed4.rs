@@ -40,9 +40,10 @@ fn key(index: u64) -> [u8; 8] {
 
 fn batches(size: &Size) -> Vec<Contender> {
     let records = size.records(RECORDS);
+    let topic = ours::topic(PARTITIONS, ours::RETAINED_BYTES);
     vec![
         Contender::new("anabranch send_batch", move || {
-            anabranch(records, |producer, indexes| {
+            anabranch(records, &topic, |producer, indexes| {
                 let payloads = Payloads::new();
                 let keys: [[u8; 8]; BATCH as usize] =
                     std::array::from_fn(|i| key(indexes.start + i as u64));
@@ -71,9 +72,10 @@ fn batches(size: &Size) -> Vec<Contender> {
 
 fn singles(size: &Size) -> Vec<Contender> {
     let records = size.records(RECORDS / 2);
+    let topic = ours::topic(PARTITIONS, ours::RETAINED_BYTES);
     vec![
         Contender::new("anabranch send", move || {
-            anabranch(records, |producer, indexes| {
+            anabranch(records, &topic, |producer, indexes| {
                 let payloads = Payloads::new();
                 indexes.for_each(|i| ours::send_keyed(producer, &key(i), payloads.get(i)));
             })
@@ -106,9 +108,12 @@ fn records_of(partition: u32, records: u64) -> u64 {
     (0..records).filter(|i| ours::partition_of(&key(*i), PARTITIONS) == partition).count() as u64
 }
 
-fn anabranch(records: u64, send: fn(&anabranch::Producer, std::ops::Range<u64>)) -> Vec<Reading> {
-    let topic = ours::topic(PARTITIONS, ours::RETAINED_BYTES);
-    let producer = &ours::producer(&topic);
+fn anabranch(
+    records: u64,
+    topic: &anabranch::Topic,
+    send: fn(&anabranch::Producer, std::ops::Range<u64>),
+) -> Vec<Reading> {
+    let producer = &ours::producer(topic);
     let pace = &Pace::new(PARTITIONS as usize, ours::WINDOW);
     let all = &Mutex::new(Seen::default());
     let mut sides: Vec<Side<'_>> = Vec::new();
@@ -125,7 +130,7 @@ fn anabranch(records: u64, send: fn(&anabranch::Producer, std::ops::Range<u64>))
         }));
     }
     for id in 0..PARTITIONS {
-        let mut subscriber = Subscriber::new([ours::partition(&topic, id)]);
+        let mut subscriber = Subscriber::at_end([ours::partition(topic, id)]);
         let count = records_of(id, records);
         sides.push(Box::new(move || {
             let seen = subscriber.read(count, |count| pace.seen(id as usize, count));

@@ -18,7 +18,10 @@ const RECORDS: u64 = 10_000_000;
 fn contenders(size: &Size) -> Vec<Contender> {
     let records = size.records(RECORDS);
     vec![
-        Contender::new("anabranch send", move || anabranch(records, ours::producer, ours::send)),
+        Contender::new("anabranch send", {
+            let topic = ours::topic(1, ours::RETAINED_BYTES);
+            move || anabranch(records, &topic, ours::producer, ours::send)
+        }),
         Contender::new("crossbeam-channel, inline", move || crossbeam_inline(records)),
         Contender::new("crossbeam-channel, Vec<u8>", move || crossbeam_vec(records)),
     ]
@@ -27,13 +30,13 @@ fn contenders(size: &Size) -> Vec<Contender> {
 /// One way of sending single records.
 pub(super) fn anabranch(
     records: u64,
+    topic: &anabranch::Topic,
     producer: fn(&anabranch::Topic) -> anabranch::Producer,
     send: fn(&anabranch::Producer, &Inline),
 ) -> Vec<Reading> {
     let payloads = Payloads::new();
-    let topic = ours::topic(1, ours::RETAINED_BYTES);
-    let producer = producer(&topic);
-    let mut subscriber = Subscriber::new(topic.partitions());
+    let producer = producer(topic);
+    let mut subscriber = Subscriber::at_end(topic.partitions());
     let pace = Pace::new(1, ours::WINDOW);
     let took = race(vec![
         Box::new(|| {

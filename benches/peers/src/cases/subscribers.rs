@@ -33,14 +33,16 @@ const READING: [Metric; 2] =
 
 fn contenders(size: &Size) -> Vec<Contender> {
     let (asleep, reading) = (size.count(BURSTS_ASLEEP), size.count(BURSTS_READING));
-    let both = move |subscribers| {
-        let mut readings = publish(subscribers, asleep, ASLEEP, wait_until_asleep);
-        readings.extend(publish(subscribers, reading, READING, keep_within_window));
+    let topic = ours::topic(1, ours::RETAINED_BYTES);
+    let both = move |topic: &anabranch::Topic, subscribers| {
+        let mut readings = publish(topic, subscribers, asleep, ASLEEP, wait_until_asleep);
+        readings.extend(publish(topic, subscribers, reading, READING, keep_within_window));
         readings
     };
+    let other = topic.clone();
     vec![
-        Contender::new("anabranch, 1 subscriber", move || both(1)),
-        Contender::new("anabranch, 64 subscribers", move || both(64)),
+        Contender::new("anabranch, 1 subscriber", move || both(&topic, 1)),
+        Contender::new("anabranch, 64 subscribers", move || both(&other, 64)),
     ]
 }
 
@@ -57,14 +59,14 @@ fn keep_within_window(pace: &Pace, sent: u64) {
 
 /// Publishes bursts, pausing between them, and counts only the bursts.
 fn publish(
+    topic: &anabranch::Topic,
     subscribers: usize,
     bursts: u64,
     metrics: [Metric; 2],
     pause: fn(&Pace, u64),
 ) -> Vec<Reading> {
     let payloads = Payloads::new();
-    let topic = ours::topic(1, ours::RETAINED_BYTES);
-    let producer = ours::producer(&topic);
+    let producer = ours::producer(topic);
     let pace = &Pace::new(subscribers, ours::WINDOW);
     let records = bursts * BURST * BATCH;
     let (mut wall, mut processor) = (Duration::ZERO, Duration::ZERO);
@@ -81,7 +83,7 @@ fn publish(
         }
     })];
     for reader in 0..subscribers {
-        let mut subscriber = Subscriber::new(topic.partitions());
+        let mut subscriber = Subscriber::at_end(topic.partitions());
         sides.push(Box::new(move || {
             let seen = subscriber.read(records, |count| pace.seen(reader, count));
             assert_eq!(seen, payloads.expected(records));
