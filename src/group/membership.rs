@@ -136,14 +136,18 @@ impl Membership {
         for topic in membership.topics() {
             membership.watch(&topic);
         }
-        membership.grown(); // what was added before it was watched
+        membership.catch_up();
         membership
     }
 
-    /// Has this group told when a topic grows, and takes over what it grew by before that.
+    /// Has this group told when a topic grows; [`catch_up`](Self::catch_up) is to follow.
     fn watch(self: &Arc<Self>, topic: &Topic) {
         let growth: Arc<dyn Growth> = Arc::clone(self) as _;
         topic.watch_growth(Arc::downgrade(&growth));
+    }
+
+    /// Takes over what topics grew by before they were watched.
+    fn catch_up(&self) {
         if !planted(Bug::CountBeforeWatch) {
             self.grown();
         }
@@ -402,7 +406,7 @@ impl Membership {
         }
         self.leave(state, None);
         self.watch(topic);
-        self.grown(); // what was added before it was watched
+        self.catch_up();
         Ok(())
     }
 
