@@ -176,6 +176,8 @@ impl Consumer {
     ///
     /// As [`poll`](Self::poll).
     ///
+    /// The waker is called by whoever appends: it must not send to the same topics itself.
+    ///
     /// # Cancel safety
     ///
     /// Nothing is lost when the task goes away: records that were not returned are read next time.

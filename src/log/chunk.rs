@@ -117,11 +117,12 @@ impl Memory {
         // a kernel that knows no huge pages refuses it, and ordinary ones do as well.
         unsafe {
             let start = mapped.add(skipped);
+            // What cannot be given back (the system counts mappings) costs addresses, not memory.
             if skipped > 0 {
-                munmap(mapped.as_ptr().cast(), skipped).ok()?;
+                let _ = munmap(mapped.as_ptr().cast(), skipped);
             }
             let behind = start.add(bytes);
-            munmap(behind.as_ptr().cast(), HUGE_PAGE_BYTES - skipped).ok()?;
+            let _ = munmap(behind.as_ptr().cast(), HUGE_PAGE_BYTES - skipped);
             let _ = madvise(start.as_ptr().cast(), bytes, Advice::LinuxHugepage);
             Some((start, Origin::System { bytes }))
         }
@@ -152,8 +153,8 @@ impl Drop for Memory {
             },
             #[cfg(all(target_os = "linux", not(loom)))]
             Origin::System { bytes } => {
-                // SAFETY: mapped in this size and not unmapped before (invariant 1). It cannot fail
-                // for a mapping of our own; if it did, the memory would stay ours, which is safe.
+                // SAFETY: mapped in this size and not unmapped before (invariant 1). Where the system
+                // has no room to note the gap, the pages stay mapped and nobody uses them.
                 let _ = unsafe { rustix::mm::munmap(self.start.as_ptr().cast(), bytes) };
             }
         }

@@ -23,7 +23,7 @@ use crate::error::SendError;
 use crate::ids::{Offset, PartitionId, Timestamp};
 use crate::log::batch::{BatchBuilder, EncodedBatch, HEADER_BYTES, record_bytes_max};
 use crate::record::{Record, TimestampType};
-use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::planted::{Bug, planted};
 use crate::sync::{Arc, CachePadded, Condvar, Mutex, MutexGuard, OnceLock, Shelf};
 use crate::topic::Topic;
@@ -67,6 +67,9 @@ pub(super) struct Accumulator {
     /// such a call did not find in a queue was pushed after it looked, under the queue's lock, and
     /// so after it was counted.
     short_of_room: AtomicUsize,
+    /// No open batch is due before this, in nanoseconds of the topic's clock, so that an `enqueue` need
+    /// not look at every queue. Relaxed: whoever opens a batch lowers it before it returns.
+    earliest_due: AtomicU64,
 }
 
 /// The queue of one partition.
@@ -178,6 +181,7 @@ impl Accumulator {
             reserved: Mutex::new(0),
             freed: Condvar::default(),
             short_of_room: AtomicUsize::new(0),
+            earliest_due: AtomicU64::new(u64::MAX),
         }
     }
 
@@ -266,6 +270,9 @@ impl Accumulator {
             state.close_open();
         }
         let State { open, buffer, .. } = &mut *state;
+        if open.is_none() {
+            self.earliest_due.fetch_min(nanos(due), Ordering::Relaxed);
+        }
         let open = open.get_or_insert_with(|| Open {
             builder: BatchBuilder::with_buffer(std::mem::take(buffer)),
             reserved: 0,
@@ -289,7 +296,9 @@ impl Accumulator {
         let is_wanted = self.short_of_room.load(Ordering::Relaxed) > 0;
         if self.lingers() && is_wanted && !planted(Bug::LingerOn) {
             self.append_idle(topic);
-        } else if self.lingers() {
+        } else if self.lingers()
+            && nanos(times.elapsed) >= self.earliest_due.load(Ordering::Relaxed)
+        {
             self.tick(topic, times);
         } else {
             let queue = self.queue(id);
@@ -300,6 +309,8 @@ impl Accumulator {
     /// Appends what is due; returns how long it is until the next batch is.
     pub(super) fn tick(&self, topic: &Topic, times: Times) -> Option<Duration> {
         let Times { now, elapsed } = times;
+        // What is pushed from now on lowers it again.
+        self.earliest_due.store(u64::MAX, Ordering::Relaxed);
         let mut next = None;
         for (id, queue) in self.used() {
             let mut state = queue.state.lock();
@@ -310,6 +321,7 @@ impl Accumulator {
             if let Some(open) = &state.open {
                 let left = open.due.saturating_sub(elapsed);
                 next = Some(next.map_or(left, |next: Duration| next.min(left)));
+                self.earliest_due.fetch_min(nanos(open.due), Ordering::Relaxed);
             }
         }
         next
@@ -422,7 +434,10 @@ impl Accumulator {
             self.give_back(next.reserved);
             drop(leave);
             state = queue.state.lock();
-            state.buffer = next.batch.into_buffer();
+            let buffer = next.batch.into_buffer();
+            if buffer.capacity() <= 2 * self.limits.batch_bytes {
+                state.buffer = buffer;
+            }
             if state.is_appending {
                 return state; // somebody else took over between the two
             }
@@ -466,6 +481,11 @@ impl Drop for ShortOfRoom<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// A time of the clock as a number; one that is too far away is the last there is.
+fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Lets the next appender in, also should this one panic.

@@ -90,7 +90,7 @@ impl ProducerBuilder {
     ///
     /// [`SendError::InvalidSetting`] if `batch_bytes` is 0.
     pub fn build(self) -> Result<Producer, SendError> {
-        let mut limits = self.limits;
+        let limits = self.limits;
         if limits.batch_bytes == 0 {
             return Err(SendError::InvalidSetting {
                 topic: self.topic.topic_name().clone(),
@@ -99,7 +99,6 @@ impl ProducerBuilder {
                 reason: "the least is 1",
             });
         }
-        limits.batch_bytes = limits.batch_bytes.min(self.topic.config().max_batch_bytes);
         Ok(self.make(limits))
     }
 
@@ -109,7 +108,8 @@ impl ProducerBuilder {
         self.make(limits)
     }
 
-    fn make(self, limits: Limits) -> Producer {
+    fn make(self, mut limits: Limits) -> Producer {
+        limits.batch_bytes = limits.batch_bytes.min(self.topic.config().max_batch_bytes);
         let router = match self.partitioner {
             Some(custom) => Router::Custom(custom),
             None => Router::Default(Box::new(DefaultPartitioner::new(limits.batch_bytes))),

@@ -33,6 +33,9 @@ impl<T> Shelf<T> {
 
     #[inline]
     pub(crate) fn get(&self, index: u32) -> Option<&T> {
+        if index >= self.len() {
+            return None;
+        }
         let (bucket, place) = locate(index);
         self.buckets.get(bucket)?.get()?.get(place)?.get()
     }

@@ -3,7 +3,7 @@
 //! A reader on the writer's heels takes a record or two at a time, and each time the cache lines of
 //! the newest batch go back and forth between their cores, which costs the writer more than the record
 //! itself. So as long as polls find a little, and more comes while the reader pauses, it pauses a
-//! moment before each, a microsecond at most. Where nothing comes meanwhile, or a poll found nothing,
+//! moment before each, eight microseconds at most. Where nothing comes meanwhile, or a poll found nothing,
 //! somebody is waiting for that one record, and the next poll does not pause.
 
 use super::cursor::Cursor;
@@ -17,8 +17,8 @@ pub(super) struct Distance {
 /// About a tenth of a microsecond, in which a fast writer appends three records.
 const PAUSES_MIN: u32 = 3;
 
-/// About a microsecond.
-const PAUSES_MAX: u32 = 32;
+/// About eight microseconds: a few hundred records of a fast writer.
+const PAUSES_MAX: u32 = 256;
 
 /// How many records a poll is to find, to be worth the trip.
 const WORTHWHILE: Offset = 256;

@@ -108,10 +108,17 @@ impl Fetcher {
     /// Adds a partition to be read from `offset` on; one that is there already is moved to it.
     pub(crate) fn add(&mut self, partition: &Partition, offset: Offset) {
         let name = partition.shared.name();
-        if let Some(&token) = self.by_name.get(&name)
-            && Arc::ptr_eq(known(&mut self.watched, token).cursor.partition(), &partition.shared)
-        {
-            return self.seek(&name, offset).expect("it was just found");
+        if self.by_name.contains_key(&name) {
+            let is_same = |watched: &Option<Watched>| {
+                let partition_of = watched.as_ref().map(|watched| watched.cursor.partition());
+                partition_of.is_some_and(|known| Arc::ptr_eq(known, &partition.shared))
+            };
+            if let Some(place) = self.watched.iter().position(is_same) {
+                return self.seek_token(
+                    Token::try_from(place).expect("fewer partitions than 2^32"),
+                    offset,
+                );
+            }
         }
         let cursor = Cursor::new(Arc::clone(&partition.shared), offset);
         let watched =
@@ -156,6 +163,11 @@ impl Fetcher {
     /// Reads on from `offset`.
     pub(crate) fn seek(&mut self, of: &TopicPartition, offset: Offset) -> Result<(), ReadError> {
         let token = self.token(of)?;
+        self.seek_token(token, offset);
+        Ok(())
+    }
+
+    fn seek_token(&mut self, token: Token, offset: Offset) {
         let watched = known(&mut self.watched, token);
         watched.cursor.seek(offset);
         if watched.state == State::Armed {
@@ -164,7 +176,6 @@ impl Fetcher {
             watched.state = State::Active;
             self.active.push_back(token);
         }
-        Ok(())
     }
 
     /// Stops reading these partitions, at the positions they have; the line is gone through once.
@@ -335,7 +346,7 @@ impl Fetcher {
 
     /// Looks a few more times, first spinning, then giving way to other threads: waking a sleeper
     /// costs more than most gaps between two records last.
-    fn look_again(&self) -> bool {
+    pub(crate) fn look_again(&self) -> bool {
         let is_ready = |token: &Token| {
             self.watched[*token as usize].as_ref().is_some_and(|watched| watched.cursor.is_ready())
         };

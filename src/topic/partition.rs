@@ -249,14 +249,19 @@ impl Partition {
         // Found among deleted records at the front of the first chunk: look on from the start.
         drop(tail);
         let mut cursor = super::cursor::Cursor::new(Arc::clone(&self.shared), start);
-        while let Ok(Some(slice)) =
-            cursor.fetch(Limits { bytes: usize::MAX, records: usize::MAX }, true)
-        {
-            if let Some(record) = slice.iter().find(|record| record.timestamp() >= at) {
-                return Some(record.offset());
+        let everything = Limits { bytes: usize::MAX, records: usize::MAX };
+        loop {
+            match cursor.fetch(everything, true) {
+                Ok(Some(slice)) => {
+                    if let Some(record) = slice.iter().find(|record| record.timestamp() >= at) {
+                        return Some(record.offset());
+                    }
+                }
+                Ok(None) => return None,
+                // The start has moved on meanwhile.
+                Err(_) => cursor.seek(self.log_start_offset()),
             }
         }
-        None
     }
 
     /// Deletes the records below `before`; returns the new start.
