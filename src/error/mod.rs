@@ -307,3 +307,12 @@ pub enum Error {
     #[error(transparent)]
     Assignment(#[from] AssignmentError),
 }
+
+/// The message of a panic of the user's code, where it has one.
+pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "(no message)".to_owned())
+}

@@ -19,7 +19,7 @@ use super::coordinator::{
 };
 use super::offsets::{OffsetAndMetadata, Offsets};
 use super::settings::Settings;
-use crate::error::{AssignmentError, CommitError, GroupError};
+use crate::error::{AssignmentError, CommitError, GroupError, panic_message};
 use crate::ids::{GroupId, Map, MemberId, PartitionId, TopicName, TopicPartition};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::planted::{Bug, planted};
@@ -279,7 +279,7 @@ impl Membership {
         let answer: Result<Assignment, _> =
             catch_unwind(AssertUnwindSafe(|| assignor.assign(&request.members, &request.topics)));
         let answer =
-            answer.map_err(|panic| AssignmentError::Panicked { message: message(&*panic) });
+            answer.map_err(|panic| AssignmentError::Panicked { message: panic_message(&*panic) });
         let now = self.elapsed();
         let mut state = self.enter(now);
         let installed = state.coordinator.install(request.epoch, answer, now);
@@ -468,13 +468,4 @@ fn layouts(topics: &[Topic]) -> Vec<TopicLayout> {
 
 fn nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(POLLING - 1)
-}
-
-/// The message of a panic, where it has one.
-fn message(panic: &(dyn std::any::Any + Send)) -> String {
-    panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "(no message)".to_owned())
 }

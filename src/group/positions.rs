@@ -8,8 +8,9 @@ use crate::topic::Partition;
 
 /// Where a policy starts a partition; `None` if it wants the program to say.
 ///
-/// `is_new` is a partition that was added while the group was at work: it starts at its beginning,
-/// since all that is in it came after the group did (KIP-1282).
+/// `is_new` is a partition that was added while the group was at work: it starts at its beginning, so
+/// that nothing is skipped that came before it was noticed (KIP-1282). A topic that is added later
+/// counts as new with all that is in it.
 pub(super) fn start(
     reset: OffsetReset,
     partition: &Partition,

@@ -6,7 +6,7 @@
 use super::accumulator::Accumulator;
 use super::partitioner::{DefaultPartitioner, Partitioner, TopicView};
 use super::unknown_partition;
-use crate::error::SendError;
+use crate::error::{SendError, panic_message};
 use crate::ids::PartitionId;
 use crate::log::batch::{HEADER_BYTES, record_bytes_max};
 use crate::record::Record;
@@ -184,11 +184,7 @@ fn ask(topic: &Topic, choose: impl FnOnce() -> PartitionId) -> Result<PartitionI
     // Unwind safety: a partitioner is used through `&self` by many threads anyway, so that what it
     // leaves behind is for its own locks to protect; nothing of ours is in its hands.
     let chosen = catch_unwind(AssertUnwindSafe(choose)).map_err(|panic| {
-        let message = panic
-            .downcast_ref::<&str>()
-            .map(|text| (*text).to_owned())
-            .or_else(|| panic.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "(no message)".to_owned());
+        let message = panic_message(&*panic);
         SendError::PartitionerPanicked { topic: topic.topic_name().clone(), message }
     })?;
     let count = topic.partition_count();
