@@ -65,8 +65,9 @@ mod topic;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{
-    AppendError, AssignmentError, BatchError, CommitError, EncodeError, Error, FlushError,
-    GroupError, PollError, ReadError, SendError, TopicError,
+    AppendError, AssignmentError, BatchError, CommitError, Corruption, CorruptionReason, DiskError,
+    EncodeError, Error, FlushError, GroupError, OpenError, PollError, ReadError, SendError,
+    TopicError,
 };
 pub use group::assignor;
 pub use group::{
@@ -74,6 +75,7 @@ pub use group::{
     MemberDescription, OffsetAndMetadata, OffsetReset, RebalanceListener, ResetTo,
 };
 pub use ids::{GroupId, MemberId, Offset, PartitionId, Timestamp, TopicName, TopicPartition};
+pub use log::disk::{Disk, DiskEntry, DiskFile, DiskLock, EntryKind, OpenMode};
 pub use producer::partitioner;
 pub use producer::{Delivery, Producer, ProducerBuilder};
 pub use record::{Header, OwnedHeader, OwnedRecord, Record, RecordMetadata, TimestampType};

@@ -3,9 +3,11 @@
 //! A message names the thing and the numbers. Each variant says what state the caller is in now;
 //! where nothing else is said, the call had no effect.
 
+mod disk;
 mod format;
 mod group;
 
+pub use disk::{Corruption, CorruptionReason, DiskError, OpenError};
 pub use format::{BatchError, EncodeError};
 pub use group::{AssignmentError, CommitError, GroupError, PollError};
 

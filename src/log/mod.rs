@@ -19,6 +19,8 @@
 
 pub(crate) mod batch;
 pub(crate) mod chunk;
+pub(crate) mod disk;
+pub(crate) mod facts;
 #[cfg(all(test, loom))]
 mod loom_models;
 pub(crate) mod pool;
