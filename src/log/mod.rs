@@ -23,10 +23,15 @@ pub(crate) mod disk;
 pub(crate) mod facts;
 #[cfg(all(test, loom))]
 mod loom_models;
+pub(crate) mod mark;
+#[cfg(test)]
+pub(crate) mod memory_disk;
 pub(crate) mod pool;
+pub(crate) mod small_file;
 mod sparse;
 pub(crate) mod tail;
 mod view;
+pub(crate) mod whole;
 
 pub(crate) use chunk::{Chunk, ChunkSlice};
 pub(crate) use pool::Pool;
