@@ -22,6 +22,7 @@ pub(crate) mod chunk;
 pub(crate) mod disk;
 pub(crate) mod epochs;
 pub(crate) mod facts;
+pub(crate) mod index;
 #[cfg(all(test, loom))]
 mod loom_models;
 pub(crate) mod mark;
