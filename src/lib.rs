@@ -76,7 +76,9 @@ pub use group::{
 };
 pub use ids::{GroupId, MemberId, Offset, PartitionId, Timestamp, TopicName, TopicPartition};
 pub use log::disk::{Disk, DiskEntry, DiskFile, DiskLock, EntryKind, OpenMode};
-pub use log::{PartitionReport, RecoveryReport, TornTail};
+pub use log::{
+    PartitionReport, RecoveryReport, Salvage, SalvageReport, SalvagedBatch, SkippedRange, TornTail,
+};
 pub use producer::partitioner;
 pub use producer::{Delivery, Producer, ProducerBuilder};
 pub use record::{Header, OwnedHeader, OwnedRecord, Record, RecordMetadata, TimestampType};

@@ -31,16 +31,19 @@ pub(crate) mod memory_disk;
 pub(crate) mod pool;
 pub(crate) mod recovery;
 mod report;
+mod salvage;
 pub(crate) mod segments_file;
 pub(crate) mod small_file;
 mod sparse;
 pub(crate) mod tail;
 mod view;
 pub(crate) mod whole;
+pub(crate) mod window;
 
 pub(crate) use chunk::{Chunk, ChunkSlice};
 pub(crate) use pool::Pool;
 pub use report::{PartitionReport, RecoveryReport, TornTail};
+pub use salvage::{Salvage, SalvageReport, SalvagedBatch, SkippedRange};
 pub(crate) use tail::{Retention, Tail};
 
 use crate::ids::Offset;

@@ -18,8 +18,7 @@
 //! 1. Nothing is written before all that is there has been found good; an error changes nothing.
 //! 2. Only bytes above the mark are ever cut. Without a mark, nothing is.
 //! 3. A directory that was closed in order is neither scanned nor changed.
-//! 4. No input panics; no more is allocated than the files are long, and [`PIECE_BYTES`] for each
-//!    open piece.
+//! 4. No input panics; no more is allocated than the files are long, and a few pieces of a MiB.
 //! 5. Whatever is done can be done again: a crash during recovery needs recovery, nothing else.
 //! 6. A small file that is damaged means that more is read, never that something is deleted.
 
@@ -29,7 +28,6 @@ mod scan;
 mod survey;
 #[cfg(test)]
 mod tests;
-mod walk;
 
 use super::disk::{Disk, DiskFile, OpenMode};
 use super::epochs::Epochs;
@@ -44,9 +42,6 @@ use scan::Scan;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use survey::Survey;
-
-/// How much of a file is read at once.
-const PIECE_BYTES: usize = 1 << 20;
 
 /// A partition as it was found, and, if need be, repaired.
 #[derive(Debug)]

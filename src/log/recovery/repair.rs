@@ -6,8 +6,7 @@
 use super::plan::Plan;
 use super::scan::{Scan, Scanned, Tear};
 use super::survey::{CUT_SUFFIX, Survey};
-use super::walk::Window;
-use super::{Active, PIECE_BYTES, Place, Recovered};
+use super::{Active, Place, Recovered};
 use crate::error::{DiskError, OpenError};
 use crate::ids::Offset;
 use crate::log::disk::{DiskFile, OpenMode};
@@ -17,6 +16,7 @@ use crate::log::mark::Mark;
 use crate::log::report::{PartitionReport, TornTail};
 use crate::log::segments_file;
 use crate::log::whole::write_all_at;
+use crate::log::window::{PIECE_BYTES, Window};
 use std::io;
 use std::path::Path;
 

@@ -2,7 +2,6 @@
 
 use super::plan::{Plan, Unsealed};
 use super::survey::Survey;
-use super::walk::Window;
 use super::{Active, Place};
 use crate::error::{BatchError, CorruptionReason, DiskError, OpenError};
 use crate::ids::Offset;
@@ -13,6 +12,7 @@ use crate::log::facts::{FileKind, SegmentFacts};
 use crate::log::index::{SegmentIndex, index_crc};
 use crate::log::mark::{Crc, Mark};
 use crate::log::whole::{Whole, read_whole};
+use crate::log::window::Window;
 use std::path::PathBuf;
 use std::sync::Arc;
 
