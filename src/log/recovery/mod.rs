@@ -22,9 +22,12 @@
 //! 5. Whatever is done can be done again: a crash during recovery needs recovery, nothing else.
 //! 6. A small file that is damaged means that more is read, never that something is deleted.
 
+mod below;
 mod plan;
+mod reading;
 mod repair;
 mod scan;
+mod segment;
 mod survey;
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@
 //! count as not sealed, and all of them up to the mark's are verified.
 
 use super::Place;
-use super::scan;
+use super::reading::file_crc;
 use super::survey::{List, Survey};
 use crate::error::{CorruptionReason, OpenError};
 use crate::ids::Offset;
@@ -118,9 +118,7 @@ impl Plan {
         for (&base_offset, &bytes) in &survey.swaps {
             let facts = self.sealed.iter().find(|segment| segment.base_offset == base_offset);
             let is_named = match facts.filter(|facts| facts.bytes == bytes) {
-                Some(facts) => {
-                    scan::file_crc(place, base_offset, FileKind::Swap, bytes)? == facts.crc
-                }
+                Some(facts) => file_crc(place, base_offset, FileKind::Swap, bytes)? == facts.crc,
                 None => false,
             };
             if is_named {

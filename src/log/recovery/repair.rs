@@ -4,7 +4,8 @@
 //! what has rolled is sealed: written again, synced, listed. The mark moves last.
 
 use super::plan::Plan;
-use super::scan::{Scan, Scanned, Tear};
+use super::scan::{Scan, Tear};
+use super::segment::Scanned;
 use super::survey::{CUT_SUFFIX, Survey};
 use super::{Active, Place, Recovered};
 use crate::error::{DiskError, OpenError};
@@ -37,38 +38,15 @@ pub(super) fn finish(
     report.was_rebuilt = plan.is_rebuild || survey.mark.is_none() || epochs.is_none();
     let epochs = epochs.unwrap_or_else(|| epochs_from_the_log(&survey, &plan, &scan));
     let mut mark = survey.mark.unwrap_or_default();
+    if scan.active_file_bytes.is_some() {
+        let file = place.open(scan.active.base_offset, FileKind::Log, OpenMode::Write)?;
+        scan.active.file = Some(file);
+    }
     if !scan.is_clean {
         report.torn = cut(place, &scan)?;
         finish_swaps(place, &plan)?;
-        let mut is_list_changed = plan.is_rebuild || !scan.rolled.is_empty();
-        for rolled in &scan.rolled {
-            seal(place, rolled)?;
-            plan.sealed.push(rolled.facts());
-        }
-        if scan.active.end_offset < plan.log_start {
-            // All there is was deleted by the user, and what was behind it is lost.
-            start_over(&survey, &mut plan, &mut scan);
-            is_list_changed = true;
-        }
-        place.disk.sync_dir(place.dir).map_err(DiskError::at("sync", place.dir))?;
-        if is_list_changed {
-            segments_file::store(place.disk, place.dir, plan.log_start, &plan.sealed)?;
-        }
-        let is_mark_in_active = survey.mark.is_some_and(|mark| {
-            mark.segment == scan.active.base_offset && plan.known == Some(mark)
-        });
-        if !is_mark_in_active {
-            mark = Mark {
-                segment: scan.active.base_offset,
-                end_offset: scan.active.base_offset,
-                log_start: plan.log_start.min(scan.active.base_offset),
-                leader_epoch: epochs.latest(),
-                ..Mark::default()
-            };
-            survey.mark_file.write(&mark)?;
-            survey.mark_file.sync()?;
-            scan.active.rewrite_from = 0;
-        }
+        list_rolled(place, &survey, &mut plan, &mut scan)?;
+        mark = move_mark(place, &mut survey, &plan, &mut scan, epochs.latest())?;
         report.leftovers_removed = plan.leftovers.len();
         remove(place, &plan.leftovers)?;
     }
@@ -83,6 +61,57 @@ pub(super) fn finish(
         was_clean: scan.is_clean,
         report,
     })
+}
+
+/// Seals what has rolled, and writes the list if it says anything new.
+fn list_rolled(
+    place: &Place<'_>,
+    survey: &Survey,
+    plan: &mut Plan,
+    scan: &mut Scan,
+) -> Result<(), DiskError> {
+    let mut is_changed = plan.is_rebuild || !scan.rolled.is_empty();
+    for rolled in &scan.rolled {
+        seal(place, rolled)?;
+        plan.sealed.push(rolled.facts());
+    }
+    if scan.active.end_offset < plan.log_start {
+        // All there is was deleted by the user, and what was behind it is lost.
+        start_over(survey, plan, scan);
+        is_changed = true;
+    }
+    if is_changed {
+        segments_file::store(place.disk, place.dir, plan.log_start, &plan.sealed)?;
+    }
+    Ok(())
+}
+
+/// Moves the mark to the start of the active segment, unless it lies in that already.
+fn move_mark(
+    place: &Place<'_>,
+    survey: &mut Survey,
+    plan: &Plan,
+    scan: &mut Scan,
+    leader_epoch: i32,
+) -> Result<Mark, DiskError> {
+    let base_offset = scan.active.base_offset;
+    let is_in_active = |mark: &Mark| mark.segment == base_offset && plan.known == Some(*mark);
+    if let Some(mark) = survey.mark.filter(is_in_active) {
+        return Ok(mark);
+    }
+    let mark = Mark {
+        segment: base_offset,
+        end_offset: base_offset,
+        log_start: plan.log_start.min(base_offset),
+        leader_epoch,
+        ..Mark::default()
+    };
+    // What is below it was synced, but the names of files may not have been.
+    place.disk.sync_dir(place.dir).map_err(DiskError::at("sync", place.dir))?;
+    survey.mark_file.write(&mark)?;
+    survey.mark_file.sync()?;
+    scan.active.rewrite_from = 0;
+    Ok(mark)
 }
 
 /// The epochs as far as they can be told without their file: at least the latest one.
@@ -129,7 +158,7 @@ fn cut(place: &Place<'_>, scan: &Scan) -> Result<Option<TornTail>, OpenError> {
             remove(place, &kinds.map(|kind| file_name(segment.base_offset, kind)))?;
         }
     }
-    if let Some(file) = file.as_ref().filter(|_| scan.active_file_bytes > bytes) {
+    if let Some(file) = file.as_ref().filter(|_| scan.active_file_bytes > Some(bytes)) {
         trim(&**file, &place.path(base_offset, FileKind::Log), bytes)?;
     }
     Ok((torn_bytes > 0).then_some(TornTail { bytes: torn_bytes, offset: end_offset }))
@@ -181,7 +210,8 @@ fn keep(place: &Place<'_>, end_offset: Offset, bytes: &[u8]) -> Result<(), DiskE
     let path = place.dir.join(format!("{end_offset:020}{CUT_SUFFIX}"));
     let file = place.disk.open(&path, OpenMode::Replace).map_err(DiskError::at("create", &path))?;
     write_all_at(&*file, bytes, 0).map_err(DiskError::at("write", &path))?;
-    file.sync_data().map_err(DiskError::at("sync", &path))
+    file.sync_data().map_err(DiskError::at("sync", &path))?;
+    place.disk.sync_dir(place.dir).map_err(DiskError::at("sync", place.dir))
 }
 
 fn trim(file: &dyn DiskFile, path: &Path, bytes: u64) -> Result<(), DiskError> {
@@ -193,20 +223,20 @@ fn trim(file: &dyn DiskFile, path: &Path, bytes: u64) -> Result<(), DiskError> {
 fn seal(place: &Place<'_>, rolled: &Scanned) -> Result<(), DiskError> {
     let path = place.path(rolled.base_offset, FileKind::Log);
     let bytes = rolled.end.position;
-    let file = &*rolled.file;
+    let file = place.open(rolled.base_offset, FileKind::Log, OpenMode::Write)?;
     if rolled.file_bytes > bytes {
         file.set_len(bytes).map_err(DiskError::at("set length", &path))?;
     }
     // A sync that failed before the crash is not told twice: only bytes that are written again are sure
     // to be on disk once a sync has succeeded.
-    let mut window = Window::new(file, &path, bytes);
+    let mut window = Window::new(&*file, &path, bytes);
     let mut at = rolled.rewrite_from;
     while at < bytes {
         let piece = window.piece_at(at)?;
         if piece.is_empty() {
             break;
         }
-        write_all_at(file, piece, at).map_err(DiskError::at("write", &path))?;
+        write_all_at(&*file, piece, at).map_err(DiskError::at("write", &path))?;
         at += piece.len() as u64;
     }
     file.sync_data().map_err(DiskError::at("sync", &path))?;

@@ -5,6 +5,7 @@ mod support;
 
 use super::*;
 use crate::log::disk::EntryKind;
+use crate::log::index::index_crc;
 use crate::log::mark::MARK_FILE;
 use crate::log::memory_disk::MemoryDisk;
 use crate::log::report::TornTail;
@@ -72,6 +73,58 @@ fn what_is_above_the_mark_is_verified_and_kept() {
         assert_eq!(opened.report.verified_bytes, above);
         assert_eq!(opened.active.rewrite_from, opened.active.bytes - above);
         assert_eq!(opened.mark, world.mark(2, count), "the mark stands");
+    }
+}
+
+/// The index is taken from its files as far as these go, if they are what the mark knows; a look-up
+/// leads where it leads in an index that was built from all batches.
+#[test]
+fn the_index_below_the_mark_is_what_the_batches_make_it() {
+    let world = World::new(&[&[50; 30]]);
+    let whole = world.index(0);
+    let last = world.segments[0].len();
+    for (stored_at, mark_at, damage) in [
+        (0, 9, ""),
+        (last, last, ""),
+        (9, 9, ""),
+        (9, 20, ""),
+        (9, 20, "index"),
+        (9, 20, "timeindex"),
+    ] {
+        let disk = world.lay_out(MarkAt::Batches(mark_at));
+        let mut stored = SegmentIndex::new();
+        let mut mark = world.mark(0, mark_at);
+        mark.index_end = world.mark(0, stored_at).position;
+        world.note(0, 0..stored_at, &mut stored);
+        let (offsets, times) = (stored.encode_offsets(0), stored.encode_times(0));
+        assert_eq!((offsets.is_empty(), times.is_empty()), (stored_at == 0, stored_at == 0));
+        mark.index_crc = index_crc(&offsets, &times);
+        disk.put(file_path(dir(), 0, FileKind::Index), &offsets);
+        disk.put(file_path(dir(), 0, FileKind::TimeIndex), &times);
+        if !damage.is_empty() {
+            let path = log_path(0).with_extension(damage);
+            let mut bytes = disk.get(&path).expect("there");
+            *bytes.last_mut().expect("not empty") ^= 1;
+            disk.put(path, &bytes);
+        }
+        MarkFile::create(&disk, dir(), &mark).expect("room");
+        for is_clean in [false, true] {
+            let opened = open(&disk, is_clean).expect("nothing is wrong");
+            assert_eq!(opened.was_clean, is_clean && mark_at == last);
+            let index = &opened.active.index;
+            assert_eq!(index.encode_offsets(0), whole.encode_offsets(0));
+            for offset in 0..world.end() {
+                assert_eq!(index.position_of(offset), whole.position_of(offset));
+                // A time index that was stored has an entry more, and may lead closer.
+                let timestamp = Timestamp::from_millis(1000 + offset as i64);
+                let start = index.position_of_timestamp(timestamp);
+                assert!(start >= whole.position_of_timestamp(timestamp));
+                // The first batch of that time or later is the first that starts at the offset or later.
+                let first = usize::try_from(offset.div_ceil(50)).expect("small");
+                assert!(start <= world.segments[0][..first].concat().len() as u64);
+            }
+            assert_eq!(opened.active.max_timestamp, whole.max_timestamp());
+        }
     }
 }
 
@@ -154,7 +207,7 @@ fn rolled_segments_above_the_mark_are_sealed() {
         let opened = open(&disk, false).expect("nothing is wrong");
         assert_eq!(opened.sealed, [world.facts(0), world.facts(1), world.facts(2)]);
         assert_eq!(read_all(&disk, &opened), Ok(world.all()));
-        assert_eq!(disk.get(log_path(3)).expect("there").len(), world.facts(1).bytes as usize);
+        assert_eq!(disk.get(log_path(3)).expect("there"), world.segments[1].concat());
         assert_eq!(opened.mark.segment, 9);
         let stored = segments_file::load(&disk, dir()).expect("whole").expect("there");
         assert_eq!(stored.sealed, opened.sealed);
@@ -181,7 +234,7 @@ fn segments_behind_a_tear_are_removed() {
     assert_eq!(offset, 6);
     let aside = disk.get(dir().join(format!("{:020}.cut", 6))).expect("kept");
     assert_eq!(aside.len() as u64, bytes);
-    assert_eq!(bytes as usize, behind - 2, "but for the zeros at the ends of two files");
+    assert_eq!(bytes, behind as u64 - 2, "but for the zeros at the ends of two files");
     let logs = disk.files().into_keys().filter(|path| path.extension().is_some_and(|e| e == "log"));
     assert_eq!(logs.count(), 2);
 }
@@ -228,7 +281,7 @@ fn a_sealed_segment_of_another_length_is_named() {
     for is_clean in [true, false] {
         let disk = world.lay_out(MarkAt::End);
         let bytes = world.facts(1).bytes;
-        disk.put(log_path(3), &vec![0; bytes as usize + 1]);
+        disk.put(log_path(3), &[world.segments[1].concat(), vec![0]].concat());
         let found = corruption(open(&disk, is_clean));
         assert_eq!(found.file, log_path(3));
         assert_eq!(found.reason, CorruptionReason::FileBytes { stored: bytes, found: bytes + 1 });

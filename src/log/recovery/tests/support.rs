@@ -12,6 +12,7 @@ use crate::log::mark::{Crc, Mark, MarkFile};
 use crate::log::memory_disk::MemoryDisk;
 use crate::log::segments_file;
 use crate::record::Record;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,7 +29,7 @@ pub(super) fn batch(base_offset: Offset, count: usize, epoch: i32) -> Vec<u8> {
     let value = format!("value {base_offset}");
     let records = vec![Record::new(&value).with_key("k"); count];
     let stamps = Stamps::create_time(Timestamp::from_millis(1000 + base_offset as i64));
-    let mut bytes = vec![0; 1000];
+    let mut bytes = vec![0; 5000];
     let encoded = batch::encode_batch(&mut bytes, base_offset, stamps, records.iter());
     bytes.truncate(encoded.bytes);
     bytes[12..16].copy_from_slice(&epoch.to_be_bytes());
@@ -104,14 +105,19 @@ impl World {
         }
     }
 
-    fn index(&self, segment: usize) -> SegmentIndex {
-        let (mut index, mut position) = (SegmentIndex::new(), 0);
-        for bytes in &self.segments[segment] {
+    pub(super) fn index(&self, segment: usize) -> SegmentIndex {
+        let mut index = SegmentIndex::new();
+        self.note(segment, 0..self.segments[segment].len(), &mut index);
+        index
+    }
+
+    pub(super) fn note(&self, segment: usize, batches: Range<usize>, index: &mut SegmentIndex) {
+        let mut position = self.segments[segment][..batches.start].concat().len() as u64;
+        for bytes in &self.segments[segment][batches] {
             let last_offset = batch::last_offset(bytes);
             index.note(last_offset, position, bytes.len(), batch::max_timestamp(bytes));
             position += bytes.len() as u64;
         }
-        index
     }
 
     /// The mark in `segment` behind `count` of its batches.
@@ -161,7 +167,7 @@ impl World {
     }
 
     /// Writes the list with these segments, or removes it if there is nothing to say.
-    pub(super) fn list(&self, disk: &MemoryDisk, sealed: std::ops::Range<usize>) {
+    pub(super) fn list(&self, disk: &MemoryDisk, sealed: Range<usize>) {
         let sealed: Vec<SegmentFacts> = sealed.map(|segment| self.facts(segment)).collect();
         if sealed.is_empty() && self.log_start == 0 {
             disk.remove(dir().join("segments"));
