@@ -75,7 +75,7 @@ pub use group::{
     MemberDescription, OffsetAndMetadata, OffsetReset, RebalanceListener, ResetTo,
 };
 pub use ids::{GroupId, MemberId, Offset, PartitionId, Timestamp, TopicName, TopicPartition};
-pub use log::disk::{Disk, DiskEntry, DiskFile, DiskLock, EntryKind, OpenMode};
+pub use log::disk::{Disk, DiskEntry, DiskFile, DiskLock, EntryKind, FileDisk, OpenMode};
 pub use producer::partitioner;
 pub use producer::{Delivery, Producer, ProducerBuilder};
 pub use record::{Header, OwnedHeader, OwnedRecord, Record, RecordMetadata, TimestampType};

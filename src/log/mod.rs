@@ -20,6 +20,7 @@
 pub(crate) mod batch;
 pub(crate) mod chunk;
 pub(crate) mod disk;
+pub(crate) mod disk_io;
 pub(crate) mod facts;
 #[cfg(all(test, loom))]
 mod loom_models;
