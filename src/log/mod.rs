@@ -21,13 +21,20 @@ pub(crate) mod batch;
 pub(crate) mod chunk;
 pub(crate) mod disk;
 pub(crate) mod disk_io;
+pub(crate) mod epochs;
 pub(crate) mod facts;
+pub(crate) mod index;
 #[cfg(all(test, loom))]
 mod loom_models;
+pub(crate) mod mark;
+#[cfg(test)]
+pub(crate) mod memory_disk;
 pub(crate) mod pool;
+pub(crate) mod small_file;
 mod sparse;
 pub(crate) mod tail;
 mod view;
+pub(crate) mod whole;
 
 pub(crate) use chunk::{Chunk, ChunkSlice};
 pub(crate) use pool::Pool;
