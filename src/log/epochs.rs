@@ -79,6 +79,12 @@ impl Epochs {
         &self.0
     }
 
+    /// The epoch of the record at `offset`; `None` before the first that is known.
+    pub(crate) fn epoch_at(&self, offset: Offset) -> Option<i32> {
+        let behind = self.0.partition_point(|entry| entry.start_offset <= offset);
+        self.0[..behind].last().map(|entry| entry.epoch)
+    }
+
     /// Begins `epoch` at `start_offset`. Of earlier epochs, what began there or later is forgotten:
     /// none of its records is left. Does nothing if the epoch is not later than the latest.
     pub(crate) fn assign(&mut self, epoch: i32, start_offset: Offset) {
@@ -173,6 +179,9 @@ mod tests {
         epochs.assign(3, 5000);
         epochs.store(&disk, dir()).expect("room");
         let bytes = disk.get("orders-0/leader-epoch-checkpoint").expect("written");
+        let of = |offset| epochs.epoch_at(offset).expect("known from 0 on");
+        assert_eq!([0, 4710, 4711, 9999].map(of), [0, 0, 1, 3]);
+        assert_eq!(Epochs::starting(2, 5).epoch_at(4), None);
         assert_eq!(bytes, b"0\n3\n0 0\n1 4711\n3 5000\n");
         assert_eq!(Epochs::load(&disk, dir()), Ok(epochs));
     }

@@ -158,14 +158,6 @@ impl SegmentIndex {
         })
     }
 
-    /// Goes back to before the last entry of the offset index, and returns the position from which
-    /// batches are to be noted again: for an index that was stored before the segment grew.
-    pub(crate) fn rewind(&mut self) -> u64 {
-        let last = self.offsets.pop();
-        self.bytes_since_entry = if last.is_some() { INTERVAL_BYTES + 1 } else { 0 };
-        last.map_or(0, |entry| entry.position)
-    }
-
     /// The latest timestamp, if the time index has no entry for it yet.
     fn unlisted_latest(&self) -> Option<TimeEntry> {
         let is_listed = |latest: &TimeEntry| {
@@ -388,16 +380,8 @@ mod tests {
             prop_assert_eq!(&grown.offsets, &whole.offsets);
             prop_assert_eq!(grown.latest, whole.latest);
 
-            let mut rewound = SegmentIndex::decode(100, &files.0, &files.1, end_of(&batches))
-                .expect("the segment has grown");
-            let from = rewound.rewind();
-            let again: Vec<Batch> =
-                batches.iter().copied().filter(|batch| batch.position >= from).collect();
-            note(&mut rewound, &again);
-            prop_assert_eq!(&rewound.offsets, &whole.offsets);
-            prop_assert_eq!(rewound.latest, whole.latest);
-            prop_assert!(whole.times.iter().all(|entry| rewound.times.contains(entry)));
-            prop_assert_eq!(rewound.bytes_since_entry, whole.bytes_since_entry);
+            prop_assert!(whole.times.iter().all(|entry| grown.times.contains(entry)));
+            prop_assert_eq!(grown.bytes_since_entry, whole.bytes_since_entry);
         }
 
         #[test]
@@ -407,10 +391,9 @@ mod tests {
             base in any::<u64>(),
             bytes in any::<u64>(),
         ) {
-            if let Some(mut index) = SegmentIndex::decode(base, &offsets, &times, bytes) {
+            if let Some(index) = SegmentIndex::decode(base, &offsets, &times, bytes) {
                 prop_assert_eq!(index.encode_offsets(base), offsets);
                 prop_assert_eq!(index.encode_times(base), times);
-                prop_assert!(index.rewind() < bytes.max(1));
             }
         }
     }

@@ -13,7 +13,7 @@
 //!      │   4  4  version, 1      48  4  leader epoch  │
 //!      │   8  8  sequence        52  4  segment CRC   │
 //!      │  16  8  segment         56  4  index CRC     │
-//!      │  24  8  position        60     zeros         │
+//!      │  24  8  position        60  8  index end     │
 //!      │  32  8  end offset     508  4  CRC of 0..508 │
 //!  512 ├─────────────────── slot B ───────────────────┤
 //! 1024 └──────────────────────────────────────────────┘
@@ -93,9 +93,11 @@ pub(crate) struct Mark {
     pub(crate) leader_epoch: i32,
     /// CRC-32 of the segment's bytes below `position`.
     pub(crate) crc: u32,
-    /// CRC-32 of the segment's `.index`, then `.timeindex`, as they were last written whole; 0 if they
-    /// were not. Index files of another checksum are not trusted.
+    /// CRC-32 of the segment's `.index`, then `.timeindex`, as they were last written; 0 if they were
+    /// not. Index files of another checksum are not trusted.
     pub(crate) index_crc: u32,
+    /// The position up to which those index files go; 0 if there are none.
+    pub(crate) index_end: u64,
 }
 
 impl Mark {
@@ -110,6 +112,7 @@ impl Mark {
         slot[48..52].copy_from_slice(&self.leader_epoch.to_be_bytes());
         slot[52..56].copy_from_slice(&self.crc.to_be_bytes());
         slot[56..60].copy_from_slice(&self.index_crc.to_be_bytes());
+        slot[60..68].copy_from_slice(&self.index_end.to_be_bytes());
         let crc = Crc::of(&slot[..CRC_AT]);
         slot[CRC_AT..].copy_from_slice(&crc.to_be_bytes());
         slot
@@ -142,6 +145,7 @@ impl Slot {
             leader_epoch: i32::from_be_bytes(field(slot, 48)),
             crc: word(52),
             index_crc: word(56),
+            index_end: u64::from_be_bytes(field(slot, 60)),
         };
         let sequence = number(0);
         let is_possible = sequence < u64::MAX
@@ -149,7 +153,8 @@ impl Slot {
             && mark.segment <= mark.end_offset
             && mark.log_start <= mark.end_offset
             && mark.end_offset <= NUMBER_MAX
-            && mark.position <= NUMBER_MAX;
+            && mark.position <= NUMBER_MAX
+            && mark.index_end <= mark.position;
         if is_possible { Slot::Good { sequence, mark } } else { Slot::Bad }
     }
 }
@@ -272,15 +277,15 @@ mod tests {
     use proptest::prelude::*;
 
     fn mark(position: u64) -> Mark {
-        let (end_offset, log_start) = (100 + position, 50);
         Mark {
             segment: 100,
             position,
-            end_offset,
-            log_start,
+            end_offset: 100 + position,
+            log_start: 50,
             leader_epoch: 3,
             crc: 7,
             index_crc: 9,
+            index_end: position,
         }
     }
 
@@ -393,6 +398,7 @@ mod tests {
             Mark { leader_epoch: -1, ..Mark::default() },
             Mark { end_offset: NUMBER_MAX + 1, ..Mark::default() },
             Mark { position: u64::MAX, ..Mark::default() },
+            Mark { index_end: 1, ..Mark::default() },
         ];
         for mark in impossible {
             assert_eq!(Slot::decode(&mark.encode(1)), Slot::Bad);

@@ -30,6 +30,9 @@ pub(crate) mod mark;
 #[cfg(test)]
 pub(crate) mod memory_disk;
 pub(crate) mod pool;
+pub(crate) mod recovery;
+mod report;
+pub(crate) mod segments_file;
 pub(crate) mod small_file;
 mod sparse;
 pub(crate) mod tail;
@@ -38,6 +41,7 @@ pub(crate) mod whole;
 
 pub(crate) use chunk::{Chunk, ChunkSlice};
 pub(crate) use pool::Pool;
+pub use report::{PartitionReport, RecoveryReport, TornTail};
 pub(crate) use tail::{Retention, Tail};
 
 use crate::ids::Offset;

@@ -153,12 +153,21 @@ impl BatchHeader {
     /// If the header or the batch it announces is not whole, is not of this version, or a number
     /// cannot be what it says it is.
     pub(crate) fn read(bytes: &[u8]) -> Result<BatchHeader, BatchError> {
+        BatchHeader::read_of(bytes, bytes.len())
+    }
+
+    /// Reads the header at the start of `bytes`, of which there are `available` where they come from.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read), with `available` in place of the length.
+    pub(crate) fn read_of(bytes: &[u8], available: usize) -> Result<BatchHeader, BatchError> {
         let Some(fixed) = bytes.first_chunk::<HEADER_BYTES>() else {
             return Err(BatchError::Truncated {
                 field: "batch header",
                 at: 0,
                 needed: HEADER_BYTES,
-                available: bytes.len(),
+                available,
             });
         };
         if fixed[MAGIC_AT] != MAGIC {
@@ -169,12 +178,12 @@ impl BatchHeader {
             Ok(length) if length >= HEADER_BYTES - PREFIX_BYTES => length + PREFIX_BYTES,
             _ => return Err(out_of_range("batch length", LENGTH_AT, length.into())),
         };
-        if batch_bytes > bytes.len() {
+        if batch_bytes > available {
             return Err(BatchError::Truncated {
                 field: "batch",
                 at: 0,
                 needed: batch_bytes,
-                available: bytes.len(),
+                available,
             });
         }
         let base_offset = i64::from_be_bytes(field(fixed, 0));

@@ -1,0 +1,92 @@
+//! What opening a directory found and did: the words in which recovery tells it.
+
+use crate::ids::{Offset, TopicPartition};
+use std::time::Duration;
+
+/// What opening a directory found and did.
+///
+/// ```
+/// use anabranch::RecoveryReport;
+///
+/// # fn show(report: &RecoveryReport) {
+/// for partition in &report.partitions {
+///     if let Some(torn) = partition.torn {
+///         println!("{}: {} bytes were cut off", partition.partition, torn.bytes);
+///     }
+/// }
+/// # }
+/// # show(&RecoveryReport::default());
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RecoveryReport {
+    /// The partitions, in no particular order.
+    pub partitions: Vec<PartitionReport>,
+    /// Whether the directory was closed in order, so that nothing had to be looked for.
+    pub was_clean: bool,
+    /// How long it took.
+    pub time: Duration,
+}
+
+/// What opening one partition found and did.
+///
+/// ```
+/// use anabranch::PartitionReport;
+///
+/// # fn show(report: &PartitionReport) {
+/// let PartitionReport { partition, verified_bytes, sealed, .. } = report;
+/// println!("{partition}: {sealed} segments, {verified_bytes} bytes were read and verified");
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PartitionReport {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// How many bytes were read and verified: those that were not known to be on disk, and more
+    /// where what is known was lost.
+    pub verified_bytes: u64,
+    /// What was cut off its end, if anything was.
+    pub torn: Option<TornTail>,
+    /// How many sealed segments it has. They were not read.
+    pub sealed: usize,
+    /// How many files were removed that retention, compaction or an unfinished replacement left.
+    pub leftovers_removed: usize,
+    /// How many files there are that no partition has. They were left alone.
+    pub unknown_files: usize,
+    /// Whether one of the little files was damaged, and what it said had to be found out from the log.
+    pub was_rebuilt: bool,
+}
+
+impl PartitionReport {
+    pub(crate) fn new(partition: TopicPartition) -> PartitionReport {
+        PartitionReport {
+            partition,
+            verified_bytes: 0,
+            torn: None,
+            sealed: 0,
+            leftovers_removed: 0,
+            unknown_files: 0,
+            was_rebuilt: false,
+        }
+    }
+}
+
+/// Bytes at a log's end that were never known to be on disk and are no whole batch, which were cut
+/// off: what a crash leaves of a write.
+///
+/// Up to a MiB of them is kept beside the log, in a file named for the offset with the ending `.cut`.
+///
+/// ```
+/// # fn show(torn: &anabranch::TornTail) {
+/// println!("{} bytes were cut off at offset {}", torn.bytes, torn.offset);
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TornTail {
+    /// How many bytes, zeros at the end not counted.
+    pub bytes: u64,
+    /// Where the log ends now.
+    pub offset: Offset,
+}
