@@ -54,6 +54,8 @@
 
 mod clock;
 mod error;
+#[cfg(any(test, feature = "testing"))]
+mod ext;
 pub mod format;
 mod group;
 mod ids;
@@ -69,6 +71,8 @@ pub use error::{
     EncodeError, Error, FlushError, GroupError, OpenError, PollError, ReadError, SendError,
     TopicError,
 };
+#[cfg(any(test, feature = "testing"))]
+pub use ext::testing;
 pub use group::assignor;
 pub use group::{
     Consumer, ConsumerGroup, ConsumerGroupBuilder, GroupDescription, GroupState, MemberBuilder,

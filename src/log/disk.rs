@@ -49,28 +49,60 @@ use std::sync::Arc;
 /// ```
 pub trait Disk: Send + Sync + fmt::Debug {
     /// Creates a directory and those above it; fine if it is there.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the system refuses, as for all methods; a file that is in the way.
     fn create_dir(&self, path: &Path) -> io::Result<()>;
 
     /// Lists what a directory holds, in no particular order. Links are not followed.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::NotFound`], [`io::ErrorKind::NotADirectory`].
     fn entries(&self, dir: &Path) -> io::Result<Vec<DiskEntry>>;
 
     /// Opens a file. A symbolic link is refused.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::NotFound`] and [`io::ErrorKind::AlreadyExists`] as [`OpenMode`] says;
+    /// [`io::ErrorKind::InvalidInput`] for what is no ordinary file.
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>>;
 
     /// Gives a file another name, replacing what has it.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::NotFound`]; nothing has changed then, as after each error.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
     /// Removes a file.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::NotFound`].
     fn remove_file(&self, path: &Path) -> io::Result<()>;
 
     /// Removes an empty directory.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::NotFound`], [`io::ErrorKind::DirectoryNotEmpty`].
     fn remove_dir(&self, path: &Path) -> io::Result<()>;
 
     /// Makes the names in a directory durable: what was created, renamed and removed in it.
+    ///
+    /// # Errors
+    ///
+    /// If it is not known whether the names are durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 
     /// Locks a file, creating it if need be, until what is returned is dropped or the process ends.
-    /// [`io::ErrorKind::WouldBlock`] if somebody has it.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::WouldBlock`] if somebody has it, be it in this process or in another.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn DiskLock>>;
 }
 
@@ -92,20 +124,45 @@ pub trait Disk: Send + Sync + fmt::Debug {
 ///     Ok(bytes)
 /// }
 /// ```
+#[expect(
+    clippy::len_without_is_empty,
+    reason = "a file's length is asked of the system and may fail"
+)]
 pub trait DiskFile: Send + Sync + fmt::Debug {
     /// Reads up to `buffer.len()` bytes at `position`; 0 at or behind the end.
+    ///
+    /// # Errors
+    ///
+    /// If the device fails.
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize>;
 
     /// Writes some of `bytes` at `position`, and returns how many.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::StorageFull`], or that the device fails. Nothing was written.
     fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<usize>;
 
     /// Makes the file's bytes and its length durable.
+    ///
+    /// # Errors
+    ///
+    /// The bytes written since the last sync may be lost, though they can be read and a second sync
+    /// says OK. Only writing them again and syncing that tells.
     fn sync_data(&self) -> io::Result<()>;
 
     /// Cuts the file, or extends it with zeros.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::StorageFull`], or that the device fails. The length is as it was.
     fn set_len(&self, bytes: u64) -> io::Result<()>;
 
     /// The file's length.
+    ///
+    /// # Errors
+    ///
+    /// If the device fails.
     fn len(&self) -> io::Result<u64>;
 }
 
