@@ -24,6 +24,7 @@ pub(crate) mod facts;
 #[cfg(all(test, loom))]
 mod loom_models;
 pub(crate) mod pool;
+pub(crate) mod retention;
 mod sparse;
 pub(crate) mod tail;
 mod view;
