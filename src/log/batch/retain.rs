@@ -167,6 +167,19 @@ mod tests {
         }
     }
 
+    /// Another implementation of Kafka's format reads the same offsets and times from it.
+    #[test]
+    fn what_is_left_is_read_elsewhere_as_well() {
+        use kafka_protocol::records::RecordBatchDecoder;
+        for horizon in [None, Some(at(1_000)), Some(Timestamp::from_millis(0))] {
+            let (_, left) = kept(&create_time(), horizon, &[41, 43, 44]);
+            let read = RecordBatchDecoder::decode(&mut bytes::Bytes::from(left)).expect("valid");
+            let read: Vec<_> =
+                read.records.iter().map(|r| (r.offset, r.timestamp - NOON)).collect();
+            assert_eq!(read, [(41, 10), (43, 30), (44, 5)]);
+        }
+    }
+
     #[test]
     fn append_time_stays() {
         let bytes = batch(Stamps::log_append_time(at(99)));
