@@ -20,9 +20,13 @@
 pub(crate) mod batch;
 pub(crate) mod chunk;
 pub(crate) mod disk;
+pub(crate) mod disk_io;
 pub(crate) mod facts;
 #[cfg(all(test, loom))]
 mod loom_models;
+pub(crate) mod mark;
+#[cfg(test)]
+mod memory_disk;
 pub(crate) mod pool;
 pub(crate) mod retention;
 mod sparse;
