@@ -19,6 +19,7 @@
 
 pub(crate) mod batch;
 pub(crate) mod chunk;
+pub(crate) mod compaction;
 pub(crate) mod disk;
 pub(crate) mod disk_io;
 pub(crate) mod facts;
