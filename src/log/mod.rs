@@ -19,6 +19,7 @@
 
 pub(crate) mod batch;
 pub(crate) mod chunk;
+pub(crate) mod compaction;
 pub(crate) mod disk;
 pub(crate) mod disk_io;
 pub(crate) mod epochs;
@@ -32,6 +33,7 @@ pub(crate) mod memory_disk;
 pub(crate) mod pool;
 pub(crate) mod recovery;
 mod report;
+pub(crate) mod retention;
 pub(crate) mod segments_file;
 pub(crate) mod small_file;
 mod sparse;
