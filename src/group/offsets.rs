@@ -359,3 +359,15 @@ impl State {
         }
     }
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+
+    /// What is committed is good up to where the log ended when it was last cut.
+    #[test]
+    fn an_offset_is_beyond_an_end_that_lies_below_it() {
+        let committed = Committed { offset: 7, leader_epoch: 3, metadata: String::new() };
+        assert_eq!([6, 7, 8].map(|end| committed.is_beyond(end)), [Some(6), None, None]);
+    }
+}
