@@ -12,7 +12,7 @@
 use super::coordinator::{Epoch, Leave, MemberKey, Profile};
 use super::member::RebalanceListener;
 use super::membership::{Membership, Presence};
-use super::offsets::{Committed, METADATA_BYTES_MAX, OffsetAndMetadata};
+use super::offsets::{Change, Committed, METADATA_BYTES_MAX, OffsetAndMetadata};
 use super::{OffsetReset, positions};
 use crate::clock::Deadline;
 use crate::error::{CommitError, GroupError, PollError, ReadError};
@@ -290,7 +290,7 @@ impl Consumer {
             // Retention may have overtaken it since.
             let position = position.max(partition.log_start_offset());
             let committed = Committed::new(&partition, OffsetAndMetadata::new(position));
-            commits.push((of.clone(), committed));
+            commits.push((of.clone(), Some(committed)));
         }
         self.fetcher.moved_again(&pending);
         if commits.is_empty() {
@@ -315,7 +315,7 @@ impl Consumer {
     ) -> Result<(), CommitError> {
         let plain =
             |(of, offset): &(TopicPartition, Offset)| (of.clone(), OffsetAndMetadata::new(*offset));
-        self.commit_with_metadata(offsets.iter().map(plain).collect())
+        self.commit_each(offsets.iter().map(plain))
     }
 
     /// As [`commit_offsets`](Self::commit_offsets), with something to remember beside each.
@@ -327,37 +327,48 @@ impl Consumer {
         &mut self,
         offsets: Vec<(TopicPartition, OffsetAndMetadata)>,
     ) -> Result<(), CommitError> {
-        if offsets.is_empty() {
+        self.commit_each(offsets.into_iter())
+    }
+
+    fn commit_each(
+        &mut self,
+        offsets: impl ExactSizeIterator<Item = (TopicPartition, OffsetAndMetadata)>,
+    ) -> Result<(), CommitError> {
+        if offsets.len() == 0 {
             return self.check_fenced();
         }
-        let check = |(of, what)| self.check_commit(of, what);
-        let commits = offsets.into_iter().map(check).collect::<Result<_, _>>()?;
+        let mut commits = Vec::with_capacity(offsets.len());
+        for (of, what) in offsets {
+            let committed = self.check_commit(&of, what)?;
+            commits.push((of, Some(committed)));
+        }
         self.store(commits)
     }
 
     fn check_commit(
         &self,
-        of: TopicPartition,
+        of: &TopicPartition,
         what: OffsetAndMetadata,
-    ) -> Result<(TopicPartition, Committed), CommitError> {
+    ) -> Result<Committed, CommitError> {
         let bytes = what.metadata.len();
         if bytes > METADATA_BYTES_MAX {
-            let (partition, max) = (of, METADATA_BYTES_MAX);
+            let (partition, max) = (of.clone(), METADATA_BYTES_MAX);
             return Err(CommitError::MetadataTooLarge { partition, bytes, max });
         }
-        let Some(partition) = self.group.partition(&of) else {
+        let Some(partition) = self.group.partition(of) else {
             let (group, member) = (self.group.id.clone(), self.profile.id.clone());
-            return Err(CommitError::NotAssigned { group, member, partition: of });
+            return Err(CommitError::NotAssigned { group, member, partition: of.clone() });
         };
         let (log_start, log_end) = (partition.log_start_offset(), partition.high_watermark());
         let requested = what.offset;
         if !(log_start..=log_end).contains(&requested) {
-            return Err(CommitError::OutOfRange { partition: of, requested, log_start, log_end });
+            let partition = of.clone();
+            return Err(CommitError::OutOfRange { partition, requested, log_start, log_end });
         }
-        Ok((of, Committed::new(&partition, what)))
+        Ok(Committed::new(&partition, what))
     }
 
-    fn store(&mut self, commits: Vec<(TopicPartition, Committed)>) -> Result<(), CommitError> {
+    fn store(&mut self, commits: Vec<Change>) -> Result<(), CommitError> {
         self.check_fenced()?;
         self.group.commit(self.key, &self.profile.id, self.epoch, commits)
     }

@@ -18,7 +18,7 @@ use super::coordinator::{
     AssignmentRequest, CommitFault, Config, Coordinator, Departure, GroupSnapshot, JoinRefused,
     Leave, MemberKey, MemberUpdate, Poll, PollRefused, Profile, Sessions,
 };
-use super::offsets::{Committed, Offsets, Pending, Prepared};
+use super::offsets::{Change, Offsets, Pending, Prepared};
 use super::settings::Settings;
 use crate::error::{AppendError, AssignmentError, CommitError, GroupError, panic_message};
 use crate::ids::{GroupId, Map, MemberId, PartitionId, TopicName, TopicPartition};
@@ -333,10 +333,10 @@ impl Membership {
         key: MemberKey,
         member: &MemberId,
         generation: u32,
-        commits: Vec<(TopicPartition, Committed)>,
+        commits: Vec<Change>,
     ) -> Result<(), CommitError> {
         let partitions: Vec<TopicPartition> = commits.iter().map(|(of, _)| of.clone()).collect();
-        let commit = self.prepare(commits);
+        let commit = self.offsets.prepare(commits);
         let now = self.elapsed();
         let mut state = self.enter(now);
         let checked = state.coordinator.check_commit(key, generation, &partitions, now);
@@ -355,11 +355,6 @@ impl Membership {
         };
         self.leave(state, Some(key));
         self.settle(begun?)
-    }
-
-    fn prepare(&self, commits: Vec<(TopicPartition, Committed)>) -> Prepared {
-        let changes = commits.into_iter().map(|(of, committed)| (of, Some(committed)));
-        self.offsets.prepare(changes.collect())
     }
 
     fn begin(&self, commit: Prepared) -> Result<Pending<'_>, CommitError> {
@@ -394,8 +389,8 @@ impl Membership {
 
     /// Sets offsets while nobody is in the group. Who joins before that is settled waits for it when it
     /// takes partitions on.
-    pub(super) fn reset(&self, to: Vec<(TopicPartition, Committed)>) -> Result<(), GroupError> {
-        let commit = self.prepare(to);
+    pub(super) fn reset(&self, to: Vec<Change>) -> Result<(), GroupError> {
+        let commit = self.offsets.prepare(to);
         let now = self.elapsed();
         let mut state = self.enter(now);
         state.coordinator.tick(now);

@@ -37,7 +37,7 @@
 
 use super::journal::{CommitRecords, OffsetsLog, Ticket};
 use crate::error::AppendError;
-use crate::ids::{GroupId, Map, Offset, TopicName, TopicPartition};
+use crate::ids::{GroupId, Map, Offset, PartitionId, TopicName, TopicPartition};
 use crate::sync::planted::{Bug, planted};
 use crate::sync::{Condvar, Mutex};
 use crate::topic::{Partition, Topic};
@@ -196,8 +196,7 @@ impl Offsets {
         let (its, aside): (Map<_, _>, _) =
             std::mem::take(&mut state.aside).into_iter().partition(|(of, _)| is_its(of));
         state.aside = aside;
-        let its = its.into_iter().map(|(of, committed)| (of, Some(committed)));
-        state.apply(its);
+        state.apply(its.into_iter().map(|(of, committed)| (of, Some(committed))).collect());
     }
 
     pub(super) fn get(&self, of: &TopicPartition) -> Option<Committed> {
@@ -335,28 +334,29 @@ impl State {
         }
     }
 
-    fn apply(&mut self, changes: impl IntoIterator<Item = Change>) {
-        for (of, committed) in changes {
-            if !self.aside.is_empty() {
-                self.aside.remove(&of);
-            }
-            let row = of.partition as usize;
-            match committed {
-                Some(_) => {
-                    let rows = self.by_topic.entry(of.topic).or_default();
-                    if rows.len() <= row {
-                        rows.resize(row + 1, None);
-                    }
-                    rows[row] = committed;
-                }
-                None => {
-                    let rows = self.by_topic.get_mut(&of.topic);
-                    if let Some(place) = rows.and_then(|rows| rows.get_mut(row)) {
-                        *place = None;
-                    }
-                }
+    /// Sets rows. A topic is looked up once for changes of its partitions that come one after another.
+    fn apply(&mut self, changes: Vec<Change>) {
+        if !self.aside.is_empty() {
+            changes.iter().for_each(|(of, _)| drop(self.aside.remove(of)));
+        }
+        let mut changes = changes.into_iter().peekable();
+        while let Some((TopicPartition { topic, partition }, committed)) = changes.next() {
+            let rows = self.by_topic.entry(topic.clone()).or_default();
+            set(rows, partition, committed);
+            while let Some((of, committed)) = changes.next_if(|(next, _)| next.topic == topic) {
+                set(rows, of.partition, committed);
             }
         }
+    }
+}
+
+fn set(rows: &mut Vec<Option<Committed>>, partition: PartitionId, committed: Option<Committed>) {
+    let row = partition as usize;
+    if rows.len() <= row && committed.is_some() {
+        rows.resize(row + 1, None);
+    }
+    if let Some(place) = rows.get_mut(row) {
+        *place = committed;
     }
 }
 

@@ -1,7 +1,7 @@
 //! Where to start reading a partition, and what a reset of a group's offsets comes to.
 
 use super::membership::Membership;
-use super::offsets::Committed;
+use super::offsets::{Change, Committed};
 use super::{OffsetAndMetadata, OffsetReset, ResetTo};
 use crate::error::GroupError;
 use crate::ids::{Offset, Timestamp, TopicPartition};
@@ -35,12 +35,10 @@ pub(super) fn at_or_end(partition: &Partition, at: Timestamp) -> Offset {
 }
 
 /// The offsets that a reset asks for, checked.
-pub(super) fn resolve(
-    group: &Membership,
-    to: ResetTo,
-) -> Result<Vec<(TopicPartition, Committed)>, GroupError> {
-    let target =
-        |partition: &Partition, offset| Committed::new(partition, OffsetAndMetadata::new(offset));
+pub(super) fn resolve(group: &Membership, to: ResetTo) -> Result<Vec<Change>, GroupError> {
+    let target = |partition: &Partition, offset| {
+        Some(Committed::new(partition, OffsetAndMetadata::new(offset)))
+    };
     if let ResetTo::Offsets(offsets) = to {
         let checked = offsets.into_iter().map(|(of, offset)| {
             let partition = group.partition(&of).ok_or_else(|| GroupError::UnknownPartition {
