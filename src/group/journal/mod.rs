@@ -24,7 +24,8 @@
 
 mod log;
 mod record;
-#[cfg(all(test, not(any(loom, shuttle))))]
+#[cfg(test)]
+#[cfg(not(any(loom, shuttle)))]
 mod tests;
 
 pub(super) use log::{OffsetsLog, Ticket};
