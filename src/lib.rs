@@ -54,6 +54,8 @@
 
 mod clock;
 mod error;
+#[cfg(any(test, feature = "testing"))]
+mod ext;
 pub mod format;
 mod group;
 mod ids;
@@ -69,15 +71,18 @@ pub use error::{
     EncodeError, Error, FlushError, GroupError, OpenError, PollError, ReadError, SendError,
     TopicError,
 };
+#[cfg(any(test, feature = "testing"))]
+pub use ext::testing;
 pub use group::assignor;
 pub use group::{
     Consumer, ConsumerGroup, ConsumerGroupBuilder, GroupDescription, GroupState, MemberBuilder,
     MemberDescription, OffsetAndMetadata, OffsetReset, RebalanceListener, ResetTo,
 };
 pub use ids::{GroupId, MemberId, Offset, PartitionId, Timestamp, TopicName, TopicPartition};
-pub use log::disk::{Disk, DiskEntry, DiskFile, DiskLock, EntryKind, OpenMode};
+pub use log::disk::{Disk, DiskEntry, DiskFile, DiskLock, EntryKind, FileDisk, OpenMode};
 pub use log::{
     PartitionReport, RecoveryReport, Salvage, SalvageReport, SalvagedBatch, SkippedRange, TornTail,
+    salvage,
 };
 pub use producer::partitioner;
 pub use producer::{Delivery, Producer, ProducerBuilder};

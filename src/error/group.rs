@@ -1,6 +1,6 @@
 //! What can go wrong in a consumer group.
 
-use super::ReadError;
+use super::{AppendError, ReadError};
 use crate::ids::{GroupId, MemberId, Offset, TopicName, TopicPartition};
 
 /// Why a group was not built or changed, or a member not let in.
@@ -97,7 +97,15 @@ pub enum GroupError {
         /// What values it takes.
         reason: &'static str,
     },
-    /// The member left, but what it had consumed was not committed.
+    /// The group has a handle, or a member, already. A second one that knew nothing of the first would
+    /// give each partition a second owner: clone the handle. To delete the group's offsets, drop it.
+    #[error("group {group} is in use")]
+    InUse {
+        /// The group.
+        group: GroupId,
+    },
+    /// Offsets were not committed: those of a member that left all the same, or those that were to be
+    /// set.
     #[error(transparent)]
     Commit(#[from] CommitError),
 }
@@ -151,6 +159,23 @@ pub enum PollError {
         group: GroupId,
         /// The partition.
         partition: TopicPartition,
+    },
+    /// The partition's log lost records, in a crash, that were consumed and committed; others may stand
+    /// at their offsets since. The group's [`OffsetReset`](crate::OffsetReset) is `None`, so the
+    /// partition is not read until the consumer seeks; the first record that may be new is at
+    /// `log_end`.
+    #[error(
+        "offset {committed} is committed for {partition} by group {group}, but the log was cut at {log_end}"
+    )]
+    Truncated {
+        /// The group.
+        group: GroupId,
+        /// The partition.
+        partition: TopicPartition,
+        /// What is committed.
+        committed: Offset,
+        /// Where the log ended after the crash.
+        log_end: Offset,
     },
     /// The assignor's answer was refused. The group keeps its previous assignment; this member goes
     /// on with what it has.
@@ -248,6 +273,20 @@ pub enum CommitError {
         bytes: usize,
         /// The most there may be.
         max: usize,
+    },
+    /// The commit could not be made as durable as the group's offsets are. What was committed before
+    /// stands, in this process and for whoever reads on.
+    ///
+    /// After a refused batch or a failed write the commit left no trace: try again, with the next poll
+    /// or later. After a failed sync it is not known whether it survives: when the directory is opened
+    /// again, the group may stand where this commit put it, and until then no commit succeeds.
+    #[error("offsets of group {group} could not be made durable")]
+    NotDurable {
+        /// The group.
+        group: GroupId,
+        /// What the log of committed offsets says.
+        #[source]
+        reason: AppendError,
     },
 }
 

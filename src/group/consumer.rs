@@ -12,7 +12,7 @@
 use super::coordinator::{Epoch, Leave, MemberKey, Profile};
 use super::member::RebalanceListener;
 use super::membership::{Membership, Presence};
-use super::offsets::{METADATA_BYTES_MAX, OffsetAndMetadata};
+use super::offsets::{Change, Committed, METADATA_BYTES_MAX, OffsetAndMetadata};
 use super::{OffsetReset, positions};
 use crate::clock::Deadline;
 use crate::error::{CommitError, GroupError, PollError, ReadError};
@@ -216,13 +216,28 @@ impl Consumer {
                         && let Some(partition) = self.unpositioned.first().cloned()
                     {
                         self.unpositioned.rotate_left(1);
-                        let group = self.group.id.clone();
-                        return Err(PollError::NoOffset { group, partition });
+                        return Err(self.no_position(partition));
                     }
                     records.set_lost(std::mem::take(&mut self.lost));
                     return Ok(records);
                 }
                 Err(error) => self.go_on_elsewhere(error)?,
+            }
+        }
+    }
+
+    /// Why a partition has no position, and the program is to say.
+    #[cold]
+    fn no_position(&self, of: TopicPartition) -> PollError {
+        let (group, committed) = (self.group.id.clone(), self.group.offsets.get(&of));
+        let truncated = committed.and_then(|committed| {
+            let end = committed.truncated_at(&self.group.partition(&of)?)?;
+            Some((committed.offset, end))
+        });
+        match truncated {
+            None => PollError::NoOffset { group, partition: of },
+            Some((committed, log_end)) => {
+                PollError::Truncated { group, partition: of, committed, log_end }
             }
         }
     }
@@ -260,7 +275,8 @@ impl Consumer {
     ///
     /// # Errors
     ///
-    /// [`CommitError`] if the member was fenced or given up. Nothing was committed.
+    /// [`CommitError`] if the member was fenced or given up, or the commit could not be made durable.
+    /// Nothing was committed; what was consumed is committed with the next call.
     pub fn commit(&mut self) -> Result<(), CommitError> {
         let moved = self.fetcher.take_moved();
         let (mut commits, mut pending) = (Vec::new(), Vec::new());
@@ -273,7 +289,8 @@ impl Consumer {
             }
             // Retention may have overtaken it since.
             let position = position.max(partition.log_start_offset());
-            commits.push((of.clone(), OffsetAndMetadata::new(position)));
+            let committed = Committed::new(&partition, OffsetAndMetadata::new(position));
+            commits.push((of.clone(), Some(committed)));
         }
         self.fetcher.moved_again(&pending);
         if commits.is_empty() {
@@ -290,15 +307,15 @@ impl Consumer {
     ///
     /// # Errors
     ///
-    /// [`CommitError`] if the member was fenced or given up, a partition is not assigned to it, or an
-    /// offset does not exist. None was committed.
+    /// [`CommitError`] if the member was fenced or given up, a partition is not assigned to it, an
+    /// offset does not exist, or the commit could not be made durable. None was committed.
     pub fn commit_offsets(
         &mut self,
         offsets: &[(TopicPartition, Offset)],
     ) -> Result<(), CommitError> {
         let plain =
             |(of, offset): &(TopicPartition, Offset)| (of.clone(), OffsetAndMetadata::new(*offset));
-        self.commit_with_metadata(offsets.iter().map(plain).collect())
+        self.commit_each(offsets.iter().map(plain))
     }
 
     /// As [`commit_offsets`](Self::commit_offsets), with something to remember beside each.
@@ -310,21 +327,30 @@ impl Consumer {
         &mut self,
         offsets: Vec<(TopicPartition, OffsetAndMetadata)>,
     ) -> Result<(), CommitError> {
-        if offsets.is_empty() {
+        self.commit_each(offsets.into_iter())
+    }
+
+    fn commit_each(
+        &mut self,
+        offsets: impl ExactSizeIterator<Item = (TopicPartition, OffsetAndMetadata)>,
+    ) -> Result<(), CommitError> {
+        if offsets.len() == 0 {
             return self.check_fenced();
         }
-        for (of, committed) in &offsets {
-            self.check_commit(of, committed)?;
+        let mut commits = Vec::with_capacity(offsets.len());
+        for (of, what) in offsets {
+            let committed = self.check_commit(&of, what)?;
+            commits.push((of, Some(committed)));
         }
-        self.store(offsets)
+        self.store(commits)
     }
 
     fn check_commit(
         &self,
         of: &TopicPartition,
-        committed: &OffsetAndMetadata,
-    ) -> Result<(), CommitError> {
-        let bytes = committed.metadata.len();
+        what: OffsetAndMetadata,
+    ) -> Result<Committed, CommitError> {
+        let bytes = what.metadata.len();
         if bytes > METADATA_BYTES_MAX {
             let (partition, max) = (of.clone(), METADATA_BYTES_MAX);
             return Err(CommitError::MetadataTooLarge { partition, bytes, max });
@@ -334,17 +360,15 @@ impl Consumer {
             return Err(CommitError::NotAssigned { group, member, partition: of.clone() });
         };
         let (log_start, log_end) = (partition.log_start_offset(), partition.high_watermark());
-        let requested = committed.offset;
-        if (log_start..=log_end).contains(&requested) {
-            return Ok(());
+        let requested = what.offset;
+        if !(log_start..=log_end).contains(&requested) {
+            let partition = of.clone();
+            return Err(CommitError::OutOfRange { partition, requested, log_start, log_end });
         }
-        Err(CommitError::OutOfRange { partition: of.clone(), requested, log_start, log_end })
+        Ok(Committed::new(&partition, what))
     }
 
-    fn store(
-        &mut self,
-        commits: Vec<(TopicPartition, OffsetAndMetadata)>,
-    ) -> Result<(), CommitError> {
+    fn store(&mut self, commits: Vec<Change>) -> Result<(), CommitError> {
         self.check_fenced()?;
         self.group.commit(self.key, &self.profile.id, self.epoch, commits)
     }

@@ -10,16 +10,17 @@
 //! ```
 //!
 //! Locks, taken in this order: this one, then `Offsets`, then a partition's. The clock, the assignor
-//! and mailboxes are called with none held.
+//! and mailboxes are called with none held, and nobody waits for a disk with this one held: a commit
+//! begins under it, and is settled when it is open (see `offsets.rs`).
 
 use super::assignor::{Assignment, TopicLayout};
 use super::coordinator::{
     AssignmentRequest, CommitFault, Config, Coordinator, Departure, GroupSnapshot, JoinRefused,
     Leave, MemberKey, MemberUpdate, Poll, PollRefused, Profile, Sessions,
 };
-use super::offsets::{OffsetAndMetadata, Offsets};
+use super::offsets::{Change, Offsets, Pending, Prepared};
 use super::settings::Settings;
-use crate::error::{AssignmentError, CommitError, GroupError, panic_message};
+use crate::error::{AppendError, AssignmentError, CommitError, GroupError, panic_message};
 use crate::ids::{GroupId, Map, MemberId, PartitionId, TopicName, TopicPartition};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::planted::{Bug, planted};
@@ -33,7 +34,7 @@ use std::time::Duration;
 pub(super) struct Membership {
     pub(super) id: GroupId,
     pub(super) settings: Settings,
-    pub(super) offsets: Offsets,
+    pub(super) offsets: Arc<Offsets>,
     /// Guards who is in the group and what they hold.
     state: Mutex<State>,
     /// The coordinator's version, for members to compare. Relaxed, as is `deadline`: what it stands for
@@ -111,7 +112,12 @@ pub(super) struct Answer {
 }
 
 impl Membership {
-    pub(super) fn new(id: GroupId, topics: Vec<Topic>, settings: Settings) -> Arc<Membership> {
+    pub(super) fn new(
+        id: GroupId,
+        topics: Vec<Topic>,
+        settings: Settings,
+        offsets: Arc<Offsets>,
+    ) -> Arc<Membership> {
         let config = Config {
             protocol: settings.assignor.protocol(),
             session_timeout: settings.session_timeout,
@@ -123,7 +129,7 @@ impl Membership {
         let membership = Arc::new(Membership {
             id,
             settings,
-            offsets: Offsets::default(),
+            offsets,
             version: AtomicU64::new(coordinator.version()),
             deadline: AtomicU64::new(u64::MAX),
             state: Mutex::new(State {
@@ -134,6 +140,7 @@ impl Membership {
             }),
         });
         for topic in membership.topics() {
+            membership.offsets.adopt(&topic);
             membership.watch(&topic);
         }
         membership.catch_up();
@@ -320,28 +327,23 @@ impl Membership {
         self.state.lock().present.remove(&key);
     }
 
-    /// Commits all or nothing.
+    /// Commits all or nothing; returns when the commit is as durable as the group's offsets are.
     pub(super) fn commit(
         &self,
         key: MemberKey,
         member: &MemberId,
         generation: u32,
-        commits: Vec<(TopicPartition, OffsetAndMetadata)>,
+        commits: Vec<Change>,
     ) -> Result<(), CommitError> {
         let partitions: Vec<TopicPartition> = commits.iter().map(|(of, _)| of.clone()).collect();
+        let commit = self.offsets.prepare(commits);
         let now = self.elapsed();
         let mut state = self.enter(now);
         let checked = state.coordinator.check_commit(key, generation, &partitions, now);
-        let outcome = match checked {
-            _ if planted(Bug::CommitUnchecked) => {
-                self.offsets.store(commits);
-                Ok(())
-            }
+        let begun = match checked {
+            _ if planted(Bug::CommitUnchecked) => self.begin(commit),
             Ok(refused) => match refused.into_iter().next() {
-                None => {
-                    self.offsets.store(commits);
-                    Ok(())
-                }
+                None => self.begin(commit),
                 Some(first) => Err(self.refused(member, first.partition, first.reason)),
             },
             Err(Departure::Fenced { by }) => {
@@ -352,7 +354,19 @@ impl Membership {
             }
         };
         self.leave(state, Some(key));
-        outcome
+        self.settle(begun?)
+    }
+
+    fn begin(&self, commit: Prepared) -> Result<Pending<'_>, CommitError> {
+        self.offsets.begin(commit).map_err(|reason| self.not_durable(reason))
+    }
+
+    fn settle(&self, commit: Pending<'_>) -> Result<(), CommitError> {
+        commit.settle().map_err(|reason| self.not_durable(reason))
+    }
+
+    fn not_durable(&self, reason: AppendError) -> CommitError {
+        CommitError::NotDurable { group: self.id.clone(), reason }
     }
 
     fn refused(
@@ -373,19 +387,21 @@ impl Membership {
         }
     }
 
-    /// Runs `reset` while nobody is in the group and nobody can join.
-    pub(super) fn while_empty<R>(&self, reset: impl FnOnce() -> R) -> Result<R, GroupError> {
+    /// Sets offsets while nobody is in the group. Who joins before that is settled waits for it when it
+    /// takes partitions on.
+    pub(super) fn reset(&self, to: Vec<Change>) -> Result<(), GroupError> {
+        let commit = self.offsets.prepare(to);
         let now = self.elapsed();
         let mut state = self.enter(now);
         state.coordinator.tick(now);
         let members = state.coordinator.describe().members.len();
-        let outcome = if members == 0 {
-            Ok(reset())
+        let begun = if members == 0 {
+            self.begin(commit).map_err(GroupError::from)
         } else {
             Err(GroupError::NotEmpty { group: self.id.clone(), members })
         };
         self.leave(state, None);
-        outcome
+        Ok(self.settle(begun?)?)
     }
 
     /// Adds a topic to those the group reads.
@@ -405,6 +421,7 @@ impl Membership {
             drop(coordinator.subscribe(*key, names.clone(), now));
         }
         self.leave(state, None);
+        self.offsets.adopt(topic);
         self.watch(topic);
         self.catch_up();
         Ok(())

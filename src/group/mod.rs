@@ -18,11 +18,13 @@
 //! | `membership.rs` | The lock around the coordinator. |
 //! | `coordinator/` | The state machine. |
 //! | `offsets.rs` | Committed offsets, and lag. |
+//! | `journal/` | Committed offsets that survive, as records of an internal topic. |
 //! | `assignor/` | Who gets which partition. |
 
 pub mod assignor;
 mod consumer;
 mod coordinator;
+pub(crate) mod journal;
 mod member;
 mod membership;
 mod offsets;
@@ -278,7 +280,7 @@ impl ConsumerGroup {
 
     /// What is committed for a partition.
     pub fn committed(&self, of: &TopicPartition) -> Option<OffsetAndMetadata> {
-        self.membership.offsets.get(of)
+        self.membership.offsets.get(of).map(OffsetAndMetadata::from)
     }
 
     /// Sets the committed offsets.
@@ -287,10 +289,10 @@ impl ConsumerGroup {
     ///
     /// [`GroupError::NotEmpty`] while the group has members, as in Kafka;
     /// [`GroupError::UnknownPartition`] and [`GroupError::OffsetOutOfRange`] for offsets that do not
-    /// exist. Nothing was changed.
+    /// exist, [`GroupError::Commit`] if they could not be made durable. Nothing was changed.
     pub fn reset_offsets(&self, to: ResetTo) -> Result<(), GroupError> {
         let targets = positions::resolve(&self.membership, to)?;
-        self.membership.while_empty(|| self.membership.offsets.store(targets))
+        self.membership.reset(targets)
     }
 
     /// Removes a static member that went away, without waiting for its session to end; says whether

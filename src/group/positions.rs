@@ -1,6 +1,7 @@
 //! Where to start reading a partition, and what a reset of a group's offsets comes to.
 
 use super::membership::Membership;
+use super::offsets::{Change, Committed};
 use super::{OffsetAndMetadata, OffsetReset, ResetTo};
 use crate::error::GroupError;
 use crate::ids::{Offset, Timestamp, TopicPartition};
@@ -34,10 +35,10 @@ pub(super) fn at_or_end(partition: &Partition, at: Timestamp) -> Offset {
 }
 
 /// The offsets that a reset asks for, checked.
-pub(super) fn resolve(
-    group: &Membership,
-    to: ResetTo,
-) -> Result<Vec<(TopicPartition, OffsetAndMetadata)>, GroupError> {
+pub(super) fn resolve(group: &Membership, to: ResetTo) -> Result<Vec<Change>, GroupError> {
+    let target = |partition: &Partition, offset| {
+        Some(Committed::new(partition, OffsetAndMetadata::new(offset)))
+    };
     if let ResetTo::Offsets(offsets) = to {
         let checked = offsets.into_iter().map(|(of, offset)| {
             let partition = group.partition(&of).ok_or_else(|| GroupError::UnknownPartition {
@@ -46,7 +47,7 @@ pub(super) fn resolve(
             })?;
             let (log_start, log_end) = (partition.log_start_offset(), partition.high_watermark());
             if (log_start..=log_end).contains(&offset) {
-                return Ok((of, OffsetAndMetadata::new(offset)));
+                return Ok((of, target(&partition, offset)));
             }
             Err(GroupError::OffsetOutOfRange {
                 partition: of,
@@ -57,7 +58,7 @@ pub(super) fn resolve(
         });
         return checked.collect();
     }
-    let target = |partition: &Partition| match &to {
+    let offset = |partition: &Partition| match &to {
         ResetTo::Beginning => partition.log_start_offset(),
         ResetTo::Timestamp(at) => at_or_end(partition, *at),
         ResetTo::End | ResetTo::Offsets(_) => partition.high_watermark(),
@@ -66,7 +67,7 @@ pub(super) fn resolve(
     for topic in group.topics() {
         for partition in topic.partitions() {
             let of = TopicPartition::new(topic.name(), partition.id());
-            targets.push((of, OffsetAndMetadata::new(target(&partition))));
+            targets.push((of, target(&partition, offset(&partition))));
         }
     }
     Ok(targets)

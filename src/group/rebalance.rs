@@ -13,10 +13,12 @@
 use super::consumer::Consumer;
 use super::coordinator::{Change, Departure, Leave, Poll, PollRefused};
 use super::member::RebalanceListener;
-use super::positions;
+use super::offsets::Committed;
+use super::{OffsetReset, positions};
 use crate::error::{AssignmentError, CommitError, PollError};
 use crate::ids::TopicPartition;
 use crate::sync::planted::{Bug, planted};
+use crate::topic::Partition;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
@@ -138,6 +140,7 @@ impl Consumer {
             self.must_report = true;
         }
         self.assignment = assignment;
+        self.group.offsets.wait_for(&added);
         for of in &added {
             self.take_on(of);
         }
@@ -160,12 +163,24 @@ impl Consumer {
         if let Some(committed) = self.group.offsets.get(of)
             && !planted(Bug::PositionFromStart)
         {
-            return self.fetcher.add(&partition, committed.offset);
+            return self.go_on_from(&partition, of, &committed);
         }
         let is_new = self.group.is_new(of);
         match positions::start(self.offset_reset(), &partition, self.now(), is_new) {
             Some(offset) => self.place(&partition, of, offset),
             None => self.unpositioned.push(of.clone()),
+        }
+    }
+
+    /// Reads on from what is committed. Where records below that were lost and others may stand at their
+    /// offsets, it is from the first of those on (KIP-320), unless the program wants to say.
+    fn go_on_from(&mut self, partition: &Partition, of: &TopicPartition, committed: &Committed) {
+        match committed.truncated_at(partition) {
+            None => self.fetcher.add(partition, committed.offset),
+            Some(_) if self.offset_reset() == OffsetReset::None => {
+                self.unpositioned.push(of.clone());
+            }
+            Some(end) => self.place(partition, of, end),
         }
     }
 

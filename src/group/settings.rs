@@ -1,6 +1,8 @@
 //! A group's settings, checked once, when it is built.
 
 use super::assignor::{Assignor, CooperativeStickyAssignor};
+use super::journal::OffsetsJournal;
+use super::offsets::Offsets;
 use super::{ConsumerGroup, membership::Membership};
 use crate::clock::{Clock, SystemClock};
 use crate::error::GroupError;
@@ -59,6 +61,8 @@ pub struct ConsumerGroupBuilder {
     id: GroupId,
     topics: Vec<Topic>,
     settings: Settings,
+    /// Where committed offsets go; in memory nowhere.
+    journal: Option<Arc<OffsetsJournal>>,
 }
 
 /// What holds for all members.
@@ -105,7 +109,13 @@ impl ConsumerGroupBuilder {
             members_max: None,
             clock: Arc::new(SystemClock),
         };
-        ConsumerGroupBuilder { id, topics: Vec::new(), settings }
+        ConsumerGroupBuilder { id, topics: Vec::new(), settings, journal: None }
+    }
+
+    /// Has committed offsets survive, and goes on from those that did.
+    pub(crate) fn with_journal(mut self, journal: &Arc<OffsetsJournal>) -> Self {
+        self.journal = Some(Arc::clone(journal));
+        self
     }
 
     /// Adds a topic to those that the group reads; at least one.
@@ -196,11 +206,16 @@ impl ConsumerGroupBuilder {
     /// # Errors
     ///
     /// [`GroupError::NoTopics`] without topics, [`GroupError::TopicExists`] if two have the same name,
-    /// [`GroupError::InvalidSetting`] if a timeout or limit is zero.
+    /// [`GroupError::InvalidSetting`] if a timeout or limit is zero, [`GroupError::InUse`] if the group
+    /// is one of a broker's and there is a handle of it.
     pub fn build(self) -> Result<ConsumerGroup, GroupError> {
         self.check()?;
-        let ConsumerGroupBuilder { id, topics, settings } = self;
-        Ok(ConsumerGroup { membership: Membership::new(id, topics, settings) })
+        let ConsumerGroupBuilder { id, topics, settings, journal } = self;
+        let offsets = match journal {
+            Some(journal) => journal.open_group(&id)?,
+            None => Arc::new(Offsets::default()),
+        };
+        Ok(ConsumerGroup { membership: Membership::new(id, topics, settings, offsets) })
     }
 
     fn check(&self) -> Result<(), GroupError> {

@@ -5,6 +5,7 @@
 //! and committed must not come again. Time stands still and waits have no timeout: a member that
 //! sleeps through news is a deadlock, which shuttle reports.
 
+use super::journal::{OFFSETS_TOPIC, OffsetsJournal};
 use super::{Consumer, ConsumerGroup, RebalanceListener, ResetTo};
 use crate::clock::ManualClock;
 use crate::error::CommitError;
@@ -271,6 +272,62 @@ fn a_late_commit() {
 fn shuttle_commits_of_who_was_replaced_are_refused() {
     assert!(caught(Bug::CommitUnchecked, || explore_some(SCHEDULES, a_late_commit)));
     explore_some(SCHEDULES, a_late_commit);
+}
+
+/// A static member is replaced while it commits to a journal: the successor starts where that commit
+/// leaves off, and what is committed never goes back.
+fn a_commit_in_flight_meets_a_new_owner() {
+    let topic = topic(1);
+    send(&topic, 0, 3);
+    let config = TopicConfig::new().clock(ManualClock::new());
+    let log = Topic::in_memory(OFFSETS_TOPIC, config).unwrap().partition(0).unwrap();
+    let journal = OffsetsJournal::open(log.clone()).unwrap();
+    let builder = ConsumerGroup::builder("g").topic(&topic).clock(ManualClock::new());
+    let group = builder.max_poll_records(2).with_journal(&journal).build().unwrap();
+    let of = TopicPartition::new("t", 0);
+    let committed = |group: &ConsumerGroup| group.committed(&of).map_or(0, |what| what.offset);
+    let mut first = group.member("first").instance_id("i").join().unwrap();
+    assert_eq!(first.poll(Duration::ZERO).unwrap().len(), 2);
+    let successor = {
+        let group = group.clone();
+        thread::spawn(move || {
+            let mut second = group.member("second").instance_id("i").join().unwrap();
+            let records = second.poll(Duration::ZERO).unwrap();
+            let start = records.iter().next().map(|record| record.offset());
+            second.commit().unwrap();
+            (second, start)
+        })
+    };
+    let watcher = {
+        let group = group.clone();
+        let of = of.clone();
+        thread::spawn(move || {
+            let mut before = 0;
+            for _ in 0..3 {
+                let now = group.committed(&of).map_or(0, |what| what.offset);
+                assert!(before <= now, "committed went back from {before} to {now}");
+                before = now;
+            }
+        })
+    };
+    let is_committed = first.commit().is_ok();
+    let seen = committed(&group);
+    assert!(!is_committed || seen >= 2, "a commit that returned is seen");
+    let (second, start) = successor.join().unwrap();
+    watcher.join().unwrap();
+    assert_eq!(start, Some(if is_committed { 2 } else { 0 }), "where the first one left off");
+    let after = if is_committed { 3 } else { 2 };
+    assert_eq!(committed(&group), after);
+    drop((first, second, group));
+    let again = OffsetsJournal::open(log).unwrap().groups();
+    assert_eq!(again[0].1[0].1.offset, after, "the journal says the same");
+}
+
+#[test]
+fn shuttle_a_new_owner_waits_for_a_commit_in_flight() {
+    let model = a_commit_in_flight_meets_a_new_owner;
+    assert!(caught(Bug::StartUnsettled, || explore_some(SCHEDULES, model)));
+    explore_some(SCHEDULES, model);
 }
 
 /// A topic grows while a group is built for it: no partition is overlooked.

@@ -19,7 +19,9 @@
 
 pub(crate) mod batch;
 pub(crate) mod chunk;
+pub(crate) mod compaction;
 pub(crate) mod disk;
+pub(crate) mod disk_io;
 pub(crate) mod epochs;
 pub(crate) mod facts;
 pub(crate) mod index;
@@ -31,6 +33,7 @@ pub(crate) mod memory_disk;
 pub(crate) mod pool;
 pub(crate) mod recovery;
 mod report;
+pub(crate) mod retention;
 mod salvage;
 pub(crate) mod segments_file;
 pub(crate) mod small_file;
@@ -43,7 +46,7 @@ pub(crate) mod window;
 pub(crate) use chunk::{Chunk, ChunkSlice};
 pub(crate) use pool::Pool;
 pub use report::{PartitionReport, RecoveryReport, TornTail};
-pub use salvage::{Salvage, SalvageReport, SalvagedBatch, SkippedRange};
+pub use salvage::{Salvage, SalvageReport, SalvagedBatch, SkippedRange, salvage};
 pub(crate) use tail::{Retention, Tail};
 
 use crate::ids::Offset;

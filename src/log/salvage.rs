@@ -14,13 +14,34 @@
 //! 3. What is not given is in the report, but for zeros at the end of a file.
 
 use super::batch::{self, Checks};
-use super::disk::{Disk, DiskEntry, EntryKind, OpenMode};
+use super::disk::{Disk, DiskEntry, EntryKind, FileDisk, OpenMode};
 use super::facts::{FileKind, parse_file_name};
 use super::window::Window;
 use crate::error::{BatchError, DiskError, OpenError};
 use crate::ids::{Offset, PartitionId, TopicPartition};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// Lists what can be read of a damaged directory on the system's disk; see [`Salvage`].
+///
+/// # Errors
+///
+/// [`OpenError::Disk`] if a directory cannot be listed.
+///
+/// # Examples
+///
+/// ```
+/// # let dir = std::env::temp_dir();
+/// # let dir = dir.join(format!("anabranch-doc-salvage-{}", std::process::id()));
+/// # std::fs::create_dir_all(&dir).expect("room");
+/// let report = anabranch::salvage(&dir)?.read(|batch| println!("{}", batch.base_offset));
+/// println!("{} records, {} ranges skipped", report.records, report.skipped.len());
+/// # std::fs::remove_dir_all(&dir).expect("it is ours");
+/// # Ok::<(), anabranch::OpenError>(())
+/// ```
+pub fn salvage(dir: impl AsRef<Path>) -> Result<Salvage, OpenError> {
+    Salvage::of(Arc::new(FileDisk), dir)
+}
 
 /// What can be read of a partition's directory, or of all those in a broker's, without opening it.
 ///

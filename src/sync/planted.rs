@@ -56,6 +56,8 @@ pub(crate) enum Bug {
     ForgetAlarm,
     /// A member says that it let go of partitions before its listener was told.
     LetGoBeforeRevoked,
+    /// A member takes a partition on while a commit of its former owner is in flight.
+    StartUnsettled,
     /// A commit is stored whoever it comes from.
     CommitUnchecked,
     /// A position is committed that was sought beyond the end.

@@ -42,6 +42,7 @@ impl Attributes {
     const LOG_APPEND_TIME: u16 = 1 << 3;
     const TRANSACTIONAL: u16 = 1 << 4;
     const CONTROL: u16 = 1 << 5;
+    const DELETE_HORIZON: u16 = 1 << 6;
     const KNOWN: u16 = 0x7f;
 
     /// Attributes that say nothing but what the timestamps mean.
@@ -79,6 +80,17 @@ impl Attributes {
         self.0 & Self::CONTROL != 0
     }
 
+    /// Whether the base timestamp says when the batch's tombstones may go. Timestamps are relative
+    /// to it all the same.
+    pub(crate) const fn has_delete_horizon(self) -> bool {
+        self.0 & Self::DELETE_HORIZON != 0
+    }
+
+    /// These, and that the base timestamp is a delete horizon.
+    pub(super) const fn with_delete_horizon(self) -> Self {
+        Attributes(self.0 | Self::DELETE_HORIZON)
+    }
+
     /// Bits that no version of the format we know gives a meaning to.
     pub(super) const fn unknown(self) -> u16 {
         self.0 & !Self::KNOWN
@@ -100,7 +112,8 @@ pub(crate) struct BatchHeader {
     pub attributes: Attributes,
     /// The offset of the last record (or of the last before compaction), less the base offset.
     pub last_offset_delta: u32,
-    /// What the records' timestamps are relative to.
+    /// What the records' timestamps are relative to; after compaction it may be the time when the
+    /// tombstones among them may go.
     pub base_timestamp: Timestamp,
     /// The latest timestamp in the batch; under `LogAppendTime`, the timestamp of all of it.
     pub max_timestamp: Timestamp,
@@ -118,6 +131,11 @@ impl BatchHeader {
     /// The offset of the last record.
     pub(crate) fn last_offset(&self) -> Offset {
         self.base_offset + Offset::from(self.last_offset_delta)
+    }
+
+    /// When the tombstones of the batch may go, if compaction has been over them.
+    pub(crate) fn delete_horizon(&self) -> Option<Timestamp> {
+        self.attributes.has_delete_horizon().then_some(self.base_timestamp)
     }
 
     /// The header as it is written.

@@ -24,6 +24,7 @@
 //! | `builder.rs` | A batch that is built over time. |
 //! | `header.rs` | The fixed part, read and written; what is patched later; peeks. |
 //! | `walk.rs` | A batch to records, without a copy. |
+//! | `retain.rs` | What compaction leaves of a batch. |
 //! | `validate.rs` | Bytes from elsewhere: everything checked once, so that the walk need not. |
 //! | `varint.rs` `crc.rs` | Small numbers; the checksum. |
 //!
@@ -38,6 +39,7 @@ mod crc;
 mod encode;
 mod header;
 mod record;
+mod retain;
 mod validate;
 mod varint;
 mod walk;
@@ -54,5 +56,6 @@ pub(crate) use header::{
     set_base_offset, set_log_append_time,
 };
 pub(crate) use record::record_bytes_max;
+pub(crate) use retain::retain;
 pub(crate) use validate::{Checks, validate};
 pub(crate) use walk::{HeaderWalk, RawHeaders, RecordRef, RecordWalk};

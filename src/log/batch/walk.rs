@@ -73,6 +73,13 @@ impl<'a> RecordWalk<'a> {
         }
     }
 
+    /// The next record, and all of its bytes, from its length on.
+    pub(super) fn next_with_bytes(&mut self) -> Option<(RecordRef<'a>, &'a [u8])> {
+        let start = self.at;
+        let record = self.next()?;
+        Some((record, &self.records[start..self.at]))
+    }
+
     /// The offset of the next record, and where it ends.
     #[inline]
     fn peek(&self) -> Option<(Offset, usize)> {

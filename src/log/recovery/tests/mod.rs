@@ -557,3 +557,31 @@ fn an_interrupted_recovery_can_be_done_again() {
         assert_eq!(names(&disk), names(&undisturbed), "{nth}");
     }
 }
+
+/// The disk in memory behaves as the real one does, as far as recovery can tell.
+#[test]
+fn the_real_disk_gives_the_same() {
+    let root = std::env::temp_dir().join(format!("anabranch-recovery-{}", std::process::id()));
+    let world = World::new(&[&[2, 1], &[3], &[1, 2], &[4]]);
+    let memory = world.lay_out(MarkAt::Batches(0));
+    MarkFile::create(&memory, dir(), &world.mark(1, 0)).expect("room");
+    world.list(&memory, 0..1);
+    let mut file = world.segments[3].concat();
+    file.truncate(40);
+    memory.put(log_path(9), &file);
+    let real = root.join(dir());
+    std::fs::create_dir_all(&real).expect("room");
+    for (path, bytes) in memory.files() {
+        std::fs::write(root.join(path), bytes).expect("room");
+    }
+    let expected = open(&memory, false).expect("it can be cut");
+    let disk: Arc<dyn Disk> = Arc::new(crate::log::disk::FileDisk);
+    let opened = recover(&disk, &real, &partition(), false).expect("it can be cut");
+    assert_eq!((&opened.sealed, &opened.report), (&expected.sealed, &expected.report));
+    let files = memory.files();
+    assert_eq!(std::fs::read_dir(&real).expect("there").count(), files.len());
+    for (path, bytes) in files {
+        assert_eq!(std::fs::read(root.join(&path)).expect("there"), bytes, "{}", path.display());
+    }
+    std::fs::remove_dir_all(&root).expect("it is ours");
+}

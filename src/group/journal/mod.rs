@@ -1,0 +1,216 @@
+//! Committed offsets that survive: a log of our own, with the append, recovery and compaction of
+//! users' logs.
+//!
+//! The internal topic [`OFFSETS_TOPIC`] has one partition. Each commit is one batch in it, one record for each
+//! partition committed (see [`record`], which is Kafka's format), so it survives whole or not at all.
+//! The latest record of a key wins, and compaction keeps just that one.
+//!
+//! ```text
+//!  open ─► load: replay from the start ──► Offsets of "billing", of "audit", …      one for each group
+//!                                              │  ▲
+//!  commit ─► group's lock ─► Offsets: enqueue ─┘  └─ settled: now others see it
+//! ```
+//!
+//! Between enqueueing and settling a commit is *in flight*: `offsets.rs` says what that means for
+//! those who look.
+//!
+//! Invariants:
+//! 1. A group is open once: two handles that were built apart would each give a partition an owner.
+//! 2. All who know a group's offsets know them from the one [`Offsets`] that the journal has of it, so
+//!    a group that is built again goes on where the one before it stopped.
+//! 3. Whatever bytes the log holds, loading takes memory in proportion to them, and never panics.
+//!
+//! Locks, taken in this order: the journal's, then `Offsets`, then a partition's.
+
+mod log;
+mod record;
+#[cfg(test)]
+#[cfg(not(any(loom, shuttle)))]
+mod tests;
+
+pub(super) use log::{OffsetsLog, Ticket};
+
+use super::OffsetAndMetadata;
+use super::offsets::{Backing, Change, Committed, Offsets};
+use crate::error::{CommitError, GroupError, ReadError};
+use crate::ids::{GroupId, Map, Timestamp, TopicPartition};
+use crate::record::Record;
+use crate::sync::Mutex;
+use crate::topic::{Partition, Reader};
+use record::{CommitKey, RecordError, STRING_BYTES_MAX};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The internal topic that commits go to; the name is Kafka's.
+pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
+
+/// The committed offsets of all groups, and the log behind them.
+#[derive(Debug)]
+pub(crate) struct OffsetsJournal {
+    log: Arc<dyn OffsetsLog>,
+    /// Guards which groups are known, and which are open: whoever holds a share of a group's offsets
+    /// besides this map has it open.
+    groups: Mutex<Map<GroupId, Arc<Offsets>>>,
+    skipped: u64,
+}
+
+/// What a log of commits comes to.
+#[derive(Debug, Default)]
+pub(crate) struct Loaded {
+    /// What is committed; no group is empty.
+    pub(crate) groups: Map<GroupId, Map<TopicPartition, Committed>>,
+    /// Records that are no commits, or none that this version can read.
+    pub(crate) skipped: u64,
+}
+
+/// Replays a log of commits from its start to its high watermark.
+///
+/// # Errors
+///
+/// [`ReadError`] if the log cannot be read.
+pub(crate) fn load(partition: &Partition) -> Result<Loaded, ReadError> {
+    let of = TopicPartition::new(partition.topic(), partition.id());
+    let (start, end) = (partition.log_start_offset(), partition.high_watermark());
+    let mut reader = Reader::new([(partition.clone(), start)]);
+    let mut loaded = Loaded::default();
+    let mut position = start;
+    while position < end {
+        for record in &reader.poll(Duration::ZERO)? {
+            if loaded.replay(record.key(), record.value()).is_err() {
+                loaded.skipped += 1;
+            }
+        }
+        let next = reader.position(&of).unwrap_or(end);
+        if next == position {
+            break; // Compaction left nothing from here on.
+        }
+        position = next;
+    }
+    Ok(loaded)
+}
+
+impl Loaded {
+    fn replay(&mut self, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<(), RecordError> {
+        let CommitKey { group, of } = record::decode_key(key.ok_or(RecordError::NoCommit)?)?;
+        if let Some(value) = value {
+            let committed = record::decode_value(value)?;
+            self.groups.entry(group).or_default().insert(of, committed);
+        } else if let Some(offsets) = self.groups.get_mut(&group) {
+            offsets.remove(&of);
+            if offsets.is_empty() {
+                self.groups.remove(&group);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl OffsetsJournal {
+    /// Loads what a log holds, and goes on in it. No one else may append to it.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] if the log cannot be read.
+    pub(crate) fn open(partition: Partition) -> Result<Arc<OffsetsJournal>, ReadError> {
+        let loaded = load(&partition)?;
+        Ok(Self::over(Arc::new(partition), loaded))
+    }
+
+    fn over(log: Arc<dyn OffsetsLog>, loaded: Loaded) -> Arc<OffsetsJournal> {
+        let offsets = |(group, restored): (GroupId, _)| {
+            let backing = Backing { group: group.clone(), log: Arc::clone(&log) };
+            (group, Arc::new(Offsets::restored(backing, restored)))
+        };
+        let groups = loaded.groups.into_iter().map(offsets).collect();
+        Arc::new(OffsetsJournal { log, groups: Mutex::new(groups), skipped: loaded.skipped })
+    }
+
+    /// How many records the log held that are no commits, or none that this version can read.
+    pub(crate) fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
+    /// The groups that have something committed, with all of it, sorted.
+    pub(crate) fn groups(&self) -> Vec<(GroupId, Vec<(TopicPartition, OffsetAndMetadata)>)> {
+        let groups = self.groups.lock();
+        let mut rows: Vec<_> = groups.iter().map(|(id, of)| (id.clone(), of.all())).collect();
+        drop(groups);
+        rows.retain(|(_, offsets)| !offsets.is_empty());
+        rows.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        rows
+    }
+
+    /// The offsets of a group that is being built; the group is open as long as they are held.
+    ///
+    /// # Errors
+    ///
+    /// [`GroupError::InUse`] if it is open, [`GroupError::InvalidSetting`] if the name is longer than
+    /// Kafka's format can say.
+    pub(super) fn open_group(&self, id: &GroupId) -> Result<Arc<Offsets>, GroupError> {
+        if id.len() > STRING_BYTES_MAX {
+            return Err(GroupError::InvalidSetting {
+                group: id.clone(),
+                setting: "the name",
+                value: format!("{} bytes long", id.len()),
+                reason: "the format of committed offsets takes 32,767",
+            });
+        }
+        let mut groups = self.groups.lock();
+        let fresh = || {
+            let backing = Backing { group: id.clone(), log: Arc::clone(&self.log) };
+            Arc::new(Offsets::restored(backing, Map::default()))
+        };
+        let offsets = groups.entry(id.clone()).or_insert_with(fresh);
+        if Arc::strong_count(offsets) > 1 {
+            return Err(GroupError::InUse { group: id.clone() });
+        }
+        Ok(Arc::clone(offsets))
+    }
+
+    /// Forgets what a group has committed, in the log as well; says whether there was anything.
+    ///
+    /// # Errors
+    ///
+    /// [`GroupError::InUse`] while a handle of the group or a member lives, [`GroupError::Commit`] if
+    /// that could not be made durable.
+    pub(crate) fn forget(&self, id: &GroupId) -> Result<bool, GroupError> {
+        let groups = self.groups.lock();
+        let Some(known) = groups.get(id) else { return Ok(false) };
+        if Arc::strong_count(known) > 1 {
+            return Err(GroupError::InUse { group: id.clone() });
+        }
+        // Nobody can open the group while this share of it is held.
+        let offsets = Arc::clone(known);
+        drop(groups);
+        let gone: Vec<Change> = offsets.all().into_iter().map(|(of, _)| (of, None)).collect();
+        let had_any = !gone.is_empty();
+        let settled = offsets.begin(offsets.prepare(gone)).and_then(|pending| pending.settle());
+        let not_durable = |reason| CommitError::NotDurable { group: id.clone(), reason };
+        settled.map_err(not_durable)?;
+        self.groups.lock().remove(id);
+        Ok(had_any)
+    }
+}
+
+/// The records of one commit, encoded.
+#[derive(Debug)]
+pub(super) struct CommitRecords(Vec<(Vec<u8>, Option<Vec<u8>>)>);
+
+impl CommitRecords {
+    pub(super) fn encode(group: &GroupId, changes: &[Change], at: Timestamp) -> Self {
+        let encode = |(of, committed): &Change| {
+            let value = committed.as_ref().map(|committed| record::encode_value(committed, at));
+            (record::encode_key(group, of), value)
+        };
+        CommitRecords(changes.iter().map(encode).collect())
+    }
+
+    /// As records to be appended, all in one batch.
+    pub(super) fn records(&self) -> Vec<Record<'_>> {
+        self.0.iter().map(record_of).collect()
+    }
+}
+
+fn record_of((key, value): &(Vec<u8>, Option<Vec<u8>>)) -> Record<'_> {
+    Record { key: Some(key), value: value.as_deref(), ..Record::default() }
+}
