@@ -25,7 +25,7 @@
 //!    is told from a damaged one.
 
 use super::disk::{Disk, DiskFile, OpenMode};
-use super::whole::{read_full_at, write_all_at};
+use super::disk_io::{read_full_at, write_all_at};
 use crate::error::DiskError;
 use crate::ids::Offset;
 use std::io;

@@ -12,8 +12,9 @@
 //!    told from a damaged one.
 
 use super::disk::{Disk, OpenMode};
+use super::disk_io::write_all_at;
 use super::mark::Crc;
-use super::whole::{Whole, read_whole, write_all_at};
+use super::whole::{Whole, read_whole};
 use crate::error::DiskError;
 use std::path::{Path, PathBuf};
 

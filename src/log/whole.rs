@@ -1,56 +1,10 @@
-//! Whole reads and writes on top of the seam, whose own may be short.
+//! A whole file at once, if it is as short as it should be.
 
-use super::disk::{Disk, DiskFile, OpenMode};
+use super::disk::{Disk, OpenMode};
+use super::disk_io::read_full_at;
 use crate::error::DiskError;
 use std::io;
 use std::path::Path;
-
-/// Writes all of `bytes` at `position`, however many writes that takes.
-///
-/// # Errors
-///
-/// What the disk says; some of the bytes may have been written. A disk that takes nothing is
-/// [`io::ErrorKind::WriteZero`].
-pub(crate) fn write_all_at(
-    file: &dyn DiskFile,
-    mut bytes: &[u8],
-    mut position: u64,
-) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match file.write_at(bytes, position) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => {
-                bytes = &bytes[written.min(bytes.len())..];
-                position += written as u64;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-/// Reads until `buffer` is full or the file ends, and returns how much that was.
-///
-/// # Errors
-///
-/// What the disk says.
-pub(crate) fn read_full_at(
-    file: &dyn DiskFile,
-    buffer: &mut [u8],
-    position: u64,
-) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match file.read_at(&mut buffer[filled..], position + filled as u64) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
-}
 
 /// A file's bytes, as far as they were asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -86,29 +40,6 @@ pub(crate) fn read_whole(disk: &dyn Disk, path: &Path, bytes_max: u64) -> Result
 mod tests {
     use super::super::memory_disk::MemoryDisk;
     use super::*;
-
-    #[test]
-    fn short_writes_and_reads_are_carried_on() {
-        let disk = MemoryDisk::new();
-        disk.transfer_at_most(3);
-        let path = Path::new("d/file");
-        let file = disk.open(path, OpenMode::Create).expect("a new file");
-        write_all_at(&*file, b"0123456789", 2).expect("room");
-        let mut buffer = [9; 16];
-        assert_eq!(read_full_at(&*file, &mut buffer, 0).expect("readable"), 12);
-        assert_eq!(&buffer[..12], b"\0\x000123456789");
-        assert_eq!(read_full_at(&*file, &mut buffer, 12).expect("the end"), 0);
-    }
-
-    #[test]
-    fn a_disk_that_takes_nothing_is_an_error() {
-        let disk = MemoryDisk::new();
-        disk.transfer_at_most(0);
-        let file = disk.open(Path::new("f"), OpenMode::Create).expect("a new file");
-        let refused = write_all_at(&*file, b"x", 0).expect_err("nothing was taken");
-        assert_eq!(refused.kind(), io::ErrorKind::WriteZero);
-        assert!(write_all_at(&*file, b"", 0).is_ok());
-    }
 
     #[test]
     fn files_are_read_up_to_a_limit() {

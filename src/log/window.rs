@@ -5,7 +5,7 @@
 
 use super::batch::{BatchHeader, Checks, HEADER_BYTES, validate};
 use super::disk::DiskFile;
-use super::whole::read_full_at;
+use super::disk_io::read_full_at;
 use crate::error::{BatchError, DiskError};
 use std::path::Path;
 

@@ -3,6 +3,7 @@
 mod calls;
 mod cuts;
 mod faults;
+mod recovery;
 
 use super::*;
 use crate::{Disk, DiskFile, DiskLock, EntryKind, FileDisk, OpenMode};

@@ -11,12 +11,12 @@ use super::{Active, Place, Recovered};
 use crate::error::{DiskError, OpenError};
 use crate::ids::Offset;
 use crate::log::disk::{DiskFile, OpenMode};
+use crate::log::disk_io::write_all_at;
 use crate::log::epochs::Epochs;
 use crate::log::facts::{FileKind, file_name};
 use crate::log::mark::Mark;
 use crate::log::report::{PartitionReport, TornTail};
 use crate::log::segments_file;
-use crate::log::whole::write_all_at;
 use crate::log::window::{PIECE_BYTES, Window};
 use std::io;
 use std::path::Path;
@@ -43,6 +43,9 @@ pub(super) fn finish(
         scan.active.file = Some(file);
     }
     if !scan.is_clean {
+        // What a killed process renamed and created is seen, but may not last: nothing is built on it, and
+        // nothing removed because of it, before it does.
+        place.disk.sync_dir(place.dir).map_err(DiskError::at("sync", place.dir))?;
         report.torn = cut(place, &scan)?;
         finish_swaps(place, &plan)?;
         list_rolled(place, &survey, &mut plan, &mut scan)?;
@@ -106,8 +109,6 @@ fn move_mark(
         leader_epoch,
         ..Mark::default()
     };
-    // What is below it was synced, but the names of files may not have been.
-    place.disk.sync_dir(place.dir).map_err(DiskError::at("sync", place.dir))?;
     survey.mark_file.write(&mark)?;
     survey.mark_file.sync()?;
     scan.active.rewrite_from = 0;
