@@ -76,6 +76,7 @@ impl Scanned {
             end_offset: self.end.offset,
             bytes: self.end.position,
             crc: self.end.crc.value(),
+            index_crc: 0,
             max_timestamp: self.end.index.max_timestamp(),
             is_compacted: self.has_gaps,
         }

@@ -99,6 +99,7 @@ impl World {
             end_offset: self.base(segment + 1),
             bytes: bytes.len() as u64,
             crc: Crc::of(&bytes),
+            index_crc: 0,
             max_timestamp: self.index(segment).max_timestamp(),
             is_compacted: false,
         }
