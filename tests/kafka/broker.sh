@@ -121,18 +121,38 @@ offsets() {
     kafka org.apache.kafka.tools.GetOffsetShell --bootstrap-server "$at" --topic orders --time "$1" | sort
 }
 
-# Of each partition the first offset of that time or later; of 0 that would be the first, of none the
-# end, as `-1` asks for.
-offsets_sent() {
-    awk -F '\t' -v from="$1" '
-        { split($1, time, ":"); split($2, partition, ":"); split($3, offset, ":"); p = partition[2]; o = offset[2] + 0
-          if (o >= end[p]) end[p] = o + 1
-          if (from >= 0 && time[2] + 0 >= from && (!(p in first) || o < first[p])) first[p] = o }
-        END { for (p in end) if (from < 0) print "orders:" p ":" end[p]; else print "orders:" p ":" first[p] }' "$listing" | sort
+# consume COUNT: so many records from the beginning of all partitions.
+consume() {
+    kafka org.apache.kafka.tools.consumer.ConsoleConsumer --bootstrap-server "$at" --topic orders \
+        --from-beginning --max-messages "$1" --timeout-ms 20000 \
+        --formatter-property print.timestamp=true --formatter-property print.partition=true \
+        --formatter-property print.offset=true --formatter-property print.headers=true \
+        --formatter-property print.key=true --formatter-property 'null.literal=<null>'
 }
 
+# offsets_sent TIME: of each partition the first offset with this time or a later one, as the listing
+# has it; for -1 the end of the log, as with Kafka.
+offsets_sent() {
+    awk -F '\t' -v from="$1" '
+        {
+            split($1, time, ":"); split($2, partition, ":"); split($3, offset, ":")
+            p = partition[2]; o = offset[2] + 0
+            if (from < 0 && o >= found[p]) found[p] = o + 1
+            if (from >= 0 && time[2] + 0 >= from && (!(p in found) || o < found[p])) found[p] = o
+        }
+        END { for (p in found) print "orders:" p ":" found[p] }' "$listing" | sort
+}
+
+# The time in the middle of all.
+middle() {
+    awk -F '[:\t]' '
+        { if (NR == 1 || $2 < first) first = $2; if ($2 > last) last = $2 }
+        END { printf "%.0f\n", (first + last) / 2 }' "$listing"
+}
+
+# same COMPLAINT EXPECTED FOUND
 same() {
-    diff "$2" "$3" | cut -c 1-200 || fail "$1"
+    diff "$2" "$3" | cut -c 1-200 | sed -n 1,20p || fail "$1"
 }
 
 # A key of the listing, and where it belongs.
@@ -161,21 +181,17 @@ rm "$home"/data/rebuilt-*/*.index "$home"/data/rebuilt-*/*.timeindex
 start_broker
 
 same "the log ends elsewhere" <(offsets_sent -1) <(offsets -1)
-middle=$(sort "$listing" | awk -F '\t' 'NR == 1 { first = $1 } { last = $1 } END { sub(/.*:/, "", first); sub(/.*:/, "", last); printf "%.0f\n", (first + last) / 2 }')
-same "what is looked up by time $middle is found elsewhere" <(offsets_sent "$middle") <(offsets "$middle")
+same "what is looked up by time is found elsewhere" <(offsets_sent "$(middle)") <(offsets "$(middle)")
 
 printf '%s\tand on it goes\n' "$key" |
     kafka org.apache.kafka.tools.ConsoleProducer --bootstrap-server "$at" --topic orders \
         --reader-property parse.key=true >/dev/null
-kafka org.apache.kafka.tools.consumer.ConsoleConsumer --bootstrap-server "$at" --topic orders \
-    --from-beginning --max-messages "$(($(records) + 1))" --timeout-ms 20000 \
-    --formatter-property print.timestamp=true --formatter-property print.partition=true \
-    --formatter-property print.offset=true --formatter-property print.headers=true \
-    --formatter-property print.key=true --formatter-property 'null.literal=<null>' \
-    >"$home/consumed" 2>"$home/consumer.log" || { cat "$home/consumer.log"; fail "the console consumer failed"; }
+consume "$(($(records) + 1))" >"$home/consumed" 2>"$home/consumer.log" || true
+# The consumer ends with 0 whatever it finds; what is missing shows below.
+grep -E 'ERROR|Exception' "$home/consumer.log" | cut -c 1-200 || true
 end=$(offsets_sent -1 | sed -n "s/^orders:$key_partition://p")
-grep -v $'\tand on it goes$' "$home/consumed" >"$home/ours"
-grep -F $'\tand on it goes' "$home/consumed" | cut -f 2- >"$home/theirs"
+sed -n '/\tand on it goes$/!p' "$home/consumed" >"$home/ours"
+sed -n '/\tand on it goes$/p' "$home/consumed" | cut -f 2- >"$home/theirs"
 same "what is consumed is not what was sent" <(sort "$listing") <(sort "$home/ours")
 same "what Kafka's producer sent is not where it belongs" \
     <(printf 'Partition:%s\tOffset:%s\tNO_HEADERS\t%s\tand on it goes\n' "$key_partition" "$end" "$key") "$home/theirs"

@@ -4,8 +4,8 @@
 # when pom.xml changes. ANABRANCH_KAFKA=skip leaves these proofs out where Kafka cannot be had; without
 # it, not getting Kafka is a failure.
 #
-# A script is called with a directory that a broker of this crate has closed, and a listing of the
-# records in it, one a line as Kafka's console consumer prints them (nulls as <null>):
+# A script is called with a directory that a broker of this crate has closed (a path from the root of
+# the repository, or an absolute one), and a listing of the records in it, one a line as Kafka's console consumer prints them (nulls as <null>):
 #
 #     CreateTime:1700000000000  Partition:0  Offset:0  name:value,name:value  key  value     (tabs)
 #
@@ -34,8 +34,8 @@ fi
 need() {
     if ! command -v "$1" >/dev/null && command -v apt-get >/dev/null && [ "$(id -u)" -eq 0 ]; then
         echo "$1 is missing: installing $2"
-        timeout 120 apt-get -qq update >/dev/null
-        DEBIAN_FRONTEND=noninteractive timeout 300 apt-get -qq install -y --no-install-recommends "$2" >/dev/null
+        timeout 120 apt-get -qq update >/dev/null || true
+        DEBIAN_FRONTEND=noninteractive timeout 300 apt-get -qq install -y --no-install-recommends "$2" >/dev/null || true
     fi
     command -v "$1" >/dev/null || fail "$1 is missing; install $2, or set ANABRANCH_KAFKA=skip"
 }
