@@ -4,8 +4,9 @@
 # when pom.xml changes. ANABRANCH_KAFKA=skip leaves these proofs out where Kafka cannot be had; without
 # it, not getting Kafka is a failure.
 #
-# A script is called with a directory that a broker of this crate has closed (a path from the root of
-# the repository, or an absolute one), and a listing of the records in it, one a line as Kafka's console consumer prints them (nulls as <null>):
+# A script is called with a directory that a broker of this crate has closed and a listing of the
+# records in it (paths from the root of the repository, or absolute), one a line as Kafka's console
+# consumer prints them, nulls as <null>:
 #
 #     CreateTime:1700000000000  Partition:0  Offset:0  name:value,name:value  key  value     (tabs)
 #
