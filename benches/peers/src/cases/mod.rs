@@ -3,7 +3,7 @@
 mod batch64;
 mod enqueue;
 mod fanout;
-mod files;
+pub(crate) mod files;
 mod keyed4;
 mod memory;
 mod random;

@@ -8,7 +8,7 @@ use commitlog::{CommitLog, LogOptions, ReadLimit};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How much is read at a time: it is fastest near this.
+/// How much is read at a time: from 16 KiB to 1 MiB nothing is clearly faster.
 const READ_BYTES: usize = 64 << 10;
 
 fn open(dir: &Path) -> CommitLog {

@@ -1,6 +1,8 @@
-//! `kafko`: `send` and `send_batch` return when the record is in the page cache. Its log is a task of
-//! its own; for one sender that task shares the sender's thread, which is faster than two threads
-//! waking each other.
+//! `kafko`: `send` and `send_batch` return when the record is in the page cache.
+//!
+//! Its log is a task of its own. Its documentation runs it under `#[tokio::main]`, where the sender and
+//! that task wake each other across threads. Under a runtime of one thread they take turns, which is
+//! faster for one sender and of no use to more.
 
 use crate::payload::Payloads;
 use bytes::Bytes;
@@ -11,8 +13,22 @@ use tokio::runtime::{Builder, Runtime};
 
 const TOPIC: &str = "bench";
 
-fn one_thread() -> Runtime {
-    Builder::new_current_thread().enable_all().build().expect("a runtime can be made")
+/// What runs its tasks.
+#[derive(Clone, Copy)]
+pub(crate) enum Under {
+    /// What `#[tokio::main]` makes.
+    TokioMain,
+    OneThread,
+}
+
+impl Under {
+    fn runtime(self) -> Runtime {
+        let mut builder = match self {
+            Under::TokioMain => Builder::new_multi_thread(),
+            Under::OneThread => Builder::new_current_thread(),
+        };
+        builder.enable_all().build().expect("a runtime can be made")
+    }
 }
 
 async fn producer(broker: &Kafko) -> Producer {
@@ -25,9 +41,9 @@ async fn close(broker: Kafko, producer: Producer) {
     broker.shutdown().await.expect("kafko shuts down");
 }
 
-pub(crate) fn send_batches(dir: &Path, records: u64, batch: u64) -> Duration {
+pub(crate) fn send_batches(dir: &Path, records: u64, batch: u64, under: Under) -> Duration {
     let payloads = Payloads::new();
-    one_thread().block_on(async {
+    under.runtime().block_on(async {
         let broker = Kafko::open(dir).await.expect("kafko opens");
         let producer = producer(&broker).await;
         let began = Instant::now();
@@ -43,13 +59,9 @@ pub(crate) fn send_batches(dir: &Path, records: u64, batch: u64) -> Duration {
 }
 
 /// Sends records one by one, from as many tasks as are asked for.
-pub(crate) fn send_each(dir: &Path, records: u64, senders: u64) -> Duration {
+pub(crate) fn send_each(dir: &Path, records: u64, senders: u64, under: Under) -> Duration {
     let payloads = Payloads::new();
-    let runtime = match senders {
-        1 => one_thread(),
-        _ => Builder::new_multi_thread().enable_all().build().expect("a runtime can be made"),
-    };
-    runtime.block_on(async {
+    under.runtime().block_on(async {
         let broker = Kafko::open(dir).await.expect("kafko opens");
         let producer = producer(&broker).await;
         let began = Instant::now();
@@ -81,7 +93,7 @@ pub(crate) fn send_each(dir: &Path, records: u64, senders: u64) -> Duration {
 /// Returns how many records were read.
 pub(crate) fn replay_tenth(dir: &Path, records: u64) -> (u64, Duration) {
     let payloads = Payloads::new();
-    one_thread().block_on(async {
+    Under::OneThread.runtime().block_on(async {
         let began = Instant::now();
         let broker = Kafko::open(dir).await.expect("kafko opens");
         let mut consumer = broker.consumer_for(TOPIC).await.expect("kafko has the topic");

@@ -8,11 +8,11 @@
 //!
 //! All of them write onto one file system, each run into a folder of its own.
 
-mod batch;
+pub(crate) mod batch;
 mod coalesced;
-mod company;
+pub(crate) mod company;
 mod opening;
-pub(super) mod reopen;
+pub(crate) mod reopen;
 mod replay;
 mod single;
 mod synced;

@@ -29,15 +29,18 @@ fn contenders(size: &Size) -> Vec<Contender> {
     vec![
         #[cfg(feature = "broker")]
         Contender::new("anabranch open", {
-            let mut filled: Option<TempDir> = None;
+            let mut filled: Option<(TempDir, u64)> = None;
             move || {
-                let dir = filled.get_or_insert_with(|| {
+                let (dir, records) = filled.get_or_insert_with(|| {
                     let dir = folder::fresh();
-                    crate::ours_files::fill_partitions(dir.path(), PARTITIONS, bytes_each);
+                    let records =
+                        crate::ours_files::fill_partitions(dir.path(), PARTITIONS, bytes_each);
                     folder::settle();
-                    dir
+                    (dir, records)
                 });
-                millis(crate::ours_files::open(dir.path()))
+                let (took, found) = crate::ours_files::open(dir.path());
+                assert_eq!(found, *records);
+                millis(took)
             }
         }),
         Contender::new("what is wanted", || millis(WANTED)).wanted(OPEN, 1.0),

@@ -38,6 +38,7 @@ fn contenders(size: &Size) -> Vec<Contender> {
         #[cfg(feature = "broker")]
         Contender::new("anabranch open", {
             let mut filled: Option<TempDir> = None;
+            let mut expected = records - above;
             move || {
                 let dir = filled.get_or_insert_with(|| {
                     let dir = folder::fresh();
@@ -46,8 +47,11 @@ fn contenders(size: &Size) -> Vec<Contender> {
                 });
                 // Each round is killed anew, so that the log grows by as much each time.
                 leave_behind(dir.path(), above);
+                expected += above;
                 folder::settle();
-                millis(crate::ours_files::open(dir.path()))
+                let (took, found) = crate::ours_files::open(dir.path());
+                assert_eq!(found, expected);
+                millis(took)
             }
         }),
         read("raw pread and CRC-32C", records, above, true).wanted(OPEN, 1.0 / 1.5),
