@@ -8,8 +8,23 @@ use commitlog::{CommitLog, LogOptions, ReadLimit};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How much is read at a time: from 16 KiB to 1 MiB nothing is clearly faster.
-const READ_BYTES: usize = 64 << 10;
+/// How much is read at a time.
+#[derive(Clone, Copy)]
+pub(crate) enum Limit {
+    /// 8 KiB, unless something else is said.
+    Default,
+    /// From 16 KiB to 1 MiB nothing is clearly faster.
+    Large,
+}
+
+impl Limit {
+    fn get(self) -> ReadLimit {
+        match self {
+            Limit::Default => ReadLimit::default(),
+            Limit::Large => ReadLimit::max_bytes(64 << 10),
+        }
+    }
+}
 
 fn open(dir: &Path) -> CommitLog {
     CommitLog::new(LogOptions::new(dir)).expect("commitlog opens")
@@ -45,13 +60,12 @@ pub(crate) fn append_each(dir: &Path, records: u64) -> Duration {
 }
 
 /// Opens what [`append_batches`] has left and reads it all.
-pub(crate) fn replay(dir: &Path, records: u64) -> Duration {
+pub(crate) fn replay(dir: &Path, records: u64, limit: Limit) -> Duration {
     let began = Instant::now();
     let log = open(dir);
     let mut seen = Seen::default();
     while seen.count < records {
-        let limit = ReadLimit::max_bytes(READ_BYTES);
-        let messages = log.read(seen.count, limit).expect("commitlog reads");
+        let messages = log.read(seen.count, limit.get()).expect("commitlog reads");
         assert!(!messages.is_empty(), "commitlog ended after {} messages", seen.count);
         messages.iter().for_each(|message| seen.touch(message.payload()));
     }
