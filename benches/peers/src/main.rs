@@ -11,10 +11,11 @@
 //! ```
 //!
 //! Without a group or a case it is the cases in memory. `--only` keeps the contenders whose name has
-//! `PART` in it: `strace -c -f -e fdatasync,fsync` then counts one's syncs. `--scale` multiplies the
-//! records of every case; `--small` makes one gigabyte of ten where a case is about opening that
-//! much; `--smoke` runs each case of both groups once and tiny, to show that it works. Files go
-//! below `--dir`, or the target folder.
+//! `PART` in it: `perf stat -e syscalls:sys_enter_fdatasync` then counts one's syncs, over all rounds
+//! (`strace` slows the threads so much that fewer share a sync). `--scale` multiplies the records of
+//! every case; `--small` makes one gigabyte of ten where a case is about opening that much; `--smoke`
+//! runs each case of both groups once and tiny, to show that it works. Files go below `--dir`, or the
+//! target folder.
 
 mod cases;
 mod contest;
