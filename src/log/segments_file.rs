@@ -168,16 +168,16 @@ mod tests {
             let found = stored(log_start, &sealed);
             assert!(matches!(found, Err(SmallFileError::Damaged(_))), "{sealed:?}");
         }
-        for lines in ["", "log_start\n", "log_start 0\nsegment 0 1 2 3 4\n", "log_start 0\n\n"] {
+        for lines in ["", "log_start\n", "log_start 0\nsegment 0 1 2 3 4 5\n", "log_start 0\n\n"] {
             assert!(decode(lines).is_err(), "{lines:?}");
         }
-        assert!(decode("log_start 0\nsegment 0 1 2 3 4 2\n").is_err());
-        assert!(decode("log_start 0\nsegment 0 1 2 3 4 1 0\n").is_err());
+        assert!(decode("log_start 0\nsegment 0 1 2 3 4 5 2\n").is_err());
+        assert!(decode("log_start 0\nsegment 0 1 2 3 4 5 1 0\n").is_err());
     }
 
     proptest! {
         #[test]
-        fn arbitrary_lines_do_not_panic(lines in "(log_start|segment)( [0-9]{0,20}){0,7}\n.*") {
+        fn arbitrary_lines_do_not_panic(lines in "(log_start|segment)( [0-9]{0,20}){0,8}\n.*") {
             let _ = decode(&lines);
         }
     }

@@ -152,10 +152,7 @@ fn a_closed_broker_takes_nothing_and_says_so() {
     let (count, end) = waiting.join().unwrap();
     assert_eq!(count, 2);
     assert!(matches!(end, Err(ReadError::Closed { .. })), "{end:?}");
-    assert!(matches!(
-        partition.append(&[Record::new("x")]),
-        Err(AppendError::Closed { .. })
-    ));
+    assert!(matches!(partition.append(&[Record::new("x")]), Err(AppendError::Closed { .. })));
     assert_eq!(values_from(&partition, 0), numbers(0..2), "what is in memory can be read");
     assert!(matches!(
         broker.create_topic("more", TopicConfig::new()),

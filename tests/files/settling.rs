@@ -103,8 +103,7 @@ fn lingering_batches_reach_the_files() {
     let dir = Dir::new();
     let broker = dir.open();
     let topic = broker.create_topic("t", config(Durability::Written)).unwrap();
-    let producer =
-        Producer::builder(&topic).linger(Duration::from_secs(3600)).build().unwrap();
+    let producer = Producer::builder(&topic).linger(Duration::from_secs(3600)).build().unwrap();
     let first_one = producer.enqueue(Record::new("0")).unwrap();
     let second = producer.enqueue(Record::new("1")).unwrap();
     assert_eq!(first(&topic).log_end_offset(), 0);
