@@ -52,6 +52,7 @@
 //!
 //! Each operation has an error type of its own; [`Error`] holds any of them, for `?`.
 
+mod broker;
 mod clock;
 mod error;
 #[cfg(any(test, feature = "testing"))]
@@ -65,6 +66,7 @@ mod record;
 mod sync;
 mod topic;
 
+pub use broker::{Broker, BrokerBuilder, Housekeeping};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{
     AppendError, AssignmentError, BatchError, CommitError, Corruption, CorruptionReason, DiskError,
@@ -88,6 +90,7 @@ pub use producer::partitioner;
 pub use producer::{Delivery, Producer, ProducerBuilder};
 pub use record::{Header, OwnedHeader, OwnedRecord, Record, RecordMetadata, TimestampType};
 pub use topic::{
-    ConsumerRecord, Durability, Headers, Partition, PartitionRecords, PartitionRecordsIter,
-    PartitionStats, Reader, Records, RecordsIter, Topic, TopicConfig, TopicStats,
+    Cleanup, ConsumerRecord, Durability, Headers, Partition, PartitionRecords,
+    PartitionRecordsIter, PartitionStats, Reader, Records, RecordsIter, Topic, TopicConfig,
+    TopicStats,
 };

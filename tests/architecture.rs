@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!  5  ext/
-//!  4  broker      housekeeping
+//!  4  broker/
 //!  3  producer/   group/           strangers to each other
 //!  2  topic/      format
 //!  1  log/
@@ -24,7 +24,7 @@ const FLOORS: &[&[&str]] = &[
     &["log"],
     &["topic", "format"],
     &["producer", "group"],
-    &["broker", "housekeeping"],
+    &["broker"],
     &["ext"],
 ];
 
@@ -83,7 +83,7 @@ const ADDRESSES: &[Address] = &[
     },
     Address {
         what: &["thread::spawn", "thread::Builder", "thread::scope"],
-        at: &["src/housekeeping.rs"],
+        at: &["src/broker/housekeeping.rs"],
         because: "no thread is spawned behind the user's back",
     },
     Address {

@@ -53,6 +53,51 @@ pub enum TopicError {
         /// The count asked for.
         requested: u32,
     },
+    /// The directory has a topic of that name already.
+    #[error("topic {topic} exists")]
+    Exists {
+        /// The name.
+        topic: TopicName,
+    },
+    /// The directory has a topic whose name differs only in case, which some file systems cannot tell
+    /// apart.
+    #[error("topic name {topic} differs only in case from topic {existing}")]
+    SameButCase {
+        /// The name that was refused.
+        topic: TopicName,
+        /// The topic there is.
+        existing: TopicName,
+    },
+    /// There is no topic of that name.
+    #[error("there is no topic {topic}")]
+    Unknown {
+        /// The name asked for.
+        topic: TopicName,
+    },
+    /// The disk refused something. The topics are as they were.
+    #[error("topic {topic} was not changed")]
+    Disk {
+        /// The topic that was to be created, grown or deleted.
+        topic: TopicName,
+        /// What the disk said.
+        #[source]
+        source: DiskError,
+    },
+    /// A file of the topic cannot be read as it is.
+    #[error("topic {topic} was not opened")]
+    Open {
+        /// The topic.
+        topic: TopicName,
+        /// What is wrong.
+        #[source]
+        source: Box<OpenError>,
+    },
+    /// The broker was closed.
+    #[error("the broker of topic {topic} is closed")]
+    Closed {
+        /// The topic that was to be created, grown or deleted.
+        topic: TopicName,
+    },
     /// A setting is outside its range.
     #[error("{setting} of topic {topic} is {value}, {reason}")]
     InvalidSetting {
@@ -113,6 +158,38 @@ pub enum AppendError {
         partition: TopicPartition,
         /// The record's timestamp in milliseconds.
         millis: i64,
+    },
+    /// A compacted topic keeps the last record of each key, so its records have one.
+    #[error("record for {partition} has no key, which a compacted topic needs")]
+    NoKey {
+        /// Where it was to go.
+        partition: TopicPartition,
+    },
+    /// The disk refused the write, and the partition is as it was before. It works again once what was
+    /// in the way, such as a full disk, is gone.
+    #[error("{partition} was not written")]
+    Disk {
+        /// Where it was to go.
+        partition: TopicPartition,
+        /// What the disk said.
+        #[source]
+        source: DiskError,
+    },
+    /// A sync failed, now or before: nobody knows what is on the disk, also not of this batch. The
+    /// partition takes nothing more until its directory is opened again; what was visible stays readable.
+    #[error("{partition} takes no more records since a sync of it failed")]
+    Poisoned {
+        /// Where it was to go.
+        partition: TopicPartition,
+        /// What the disk said.
+        #[source]
+        source: DiskError,
+    },
+    /// The broker of the topic was closed.
+    #[error("the broker of {partition} is closed")]
+    Closed {
+        /// Where it was to go.
+        partition: TopicPartition,
     },
     /// `delete_records` was asked to delete records that do not exist yet.
     #[error(
@@ -198,9 +275,34 @@ pub enum SendError {
         /// What values it takes.
         reason: &'static str,
     },
+    /// A batch went to several partitions, and the disk refused some of them. The others have theirs.
+    #[error("{} of {} records for topic {topic} were not sent", sent.iter().filter(|one| one.is_none()).count(), sent.len())]
+    PartlySent {
+        /// The topic.
+        topic: TopicName,
+        /// Where each record went, in their order; `None` for those that were not sent.
+        sent: Vec<Option<(PartitionId, Offset)>>,
+        /// The first refusal.
+        #[source]
+        source: AppendError,
+    },
     /// The partition refused the batch.
     #[error(transparent)]
     Append(#[from] AppendError),
+}
+
+impl SendError {
+    /// Some groups of a batch were refused; if all were, nothing was sent.
+    pub(crate) fn partly(
+        topic: &TopicName,
+        sent: Vec<Option<(PartitionId, Offset)>>,
+        source: AppendError,
+    ) -> SendError {
+        if sent.iter().all(Option::is_none) {
+            return SendError::Append(source);
+        }
+        SendError::PartlySent { topic: topic.clone(), sent, source }
+    }
 }
 
 /// Why nothing could be read. The reader's position is unchanged.
@@ -230,6 +332,37 @@ pub enum ReadError {
         log_start: Offset,
         /// The end of what can be read: the offset that the next visible record will have.
         high_watermark: Offset,
+    },
+    /// The partition's files are damaged where the offset is to be read. Other offsets can be read:
+    /// seek past it, or restore the file.
+    #[error("{partition} is damaged: {corruption}")]
+    Corrupt {
+        /// Where it was read.
+        partition: TopicPartition,
+        /// Where, and what is wrong.
+        corruption: Corruption,
+    },
+    /// The disk refused to be read. Try again.
+    #[error("{partition} was not read")]
+    Disk {
+        /// Where it was read.
+        partition: TopicPartition,
+        /// What the disk said.
+        #[source]
+        source: DiskError,
+    },
+    /// Everything was read, and nothing more will come: a sync of the partition failed. Open its
+    /// directory again.
+    #[error("{partition} takes no more records since a sync of it failed")]
+    Poisoned {
+        /// Where it was read.
+        partition: TopicPartition,
+    },
+    /// Everything was read, and nothing more will come: the broker was closed.
+    #[error("the broker of {partition} is closed")]
+    Closed {
+        /// Where it was read.
+        partition: TopicPartition,
     },
     /// The reader was told of a partition that it does not read.
     #[error("{partition} is not among the partitions of this reader")]
@@ -261,7 +394,33 @@ fn out_of_range(of: &TopicPartition, requested: Offset, start: Offset, end: Offs
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum FlushError {}
+pub enum FlushError {
+    /// The disk refused a write. What was appended and not written is gone, its senders were told; the
+    /// partition works again once what was in the way is gone.
+    #[error("{partition} was not written")]
+    Disk {
+        /// What was to be flushed.
+        partition: TopicPartition,
+        /// What the disk said.
+        #[source]
+        source: DiskError,
+    },
+    /// The sync failed, now or before: nobody knows what is on the disk. Open the directory again.
+    #[error("{partition} was not synced, and takes no more records")]
+    Poisoned {
+        /// What was to be flushed.
+        partition: TopicPartition,
+        /// What the disk said.
+        #[source]
+        source: DiskError,
+    },
+    /// The broker of the topic was closed, which flushed it.
+    #[error("the broker of {partition} is closed")]
+    Closed {
+        /// What was to be flushed.
+        partition: TopicPartition,
+    },
+}
 
 /// Any error of this crate, for `?` in code that does not tell them apart.
 ///
@@ -308,6 +467,9 @@ pub enum Error {
     /// See [`AssignmentError`].
     #[error(transparent)]
     Assignment(#[from] AssignmentError),
+    /// See [`OpenError`].
+    #[error(transparent)]
+    Open(#[from] OpenError),
 }
 
 /// The message of a panic of the user's code, where it has one.

@@ -38,9 +38,10 @@
 use super::journal::{CommitRecords, OffsetsLog, Ticket};
 use crate::error::AppendError;
 use crate::ids::{GroupId, Map, Offset, PartitionId, TopicName, TopicPartition};
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::planted::{Bug, planted};
 use crate::sync::{Condvar, Mutex};
-use crate::topic::{Partition, Topic};
+use crate::topic::{Durability, Partition, Topic};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -110,14 +111,14 @@ impl Committed {
 
 /// The leader epoch that the partition's next record gets. A log in memory has none to tell apart: it
 /// is gone as a whole or not at all.
-fn leader_epoch(_: &Partition) -> i32 {
-    NO_EPOCH
+fn leader_epoch(partition: &Partition) -> i32 {
+    partition.shared.leader_epoch().unwrap_or(NO_EPOCH)
 }
 
-/// Where the records of an epoch, and of those before it, end: at the start of the next one, or at the
-/// end of the log. `None` if that is not known.
-fn end_of_epoch(_: &Partition, _epoch: i32) -> Option<Offset> {
-    None
+/// Where the records of an epoch, and of those before it, end: at the start of the next one. `None` if
+/// there is no next one, or none is known.
+fn end_of_epoch(partition: &Partition, epoch: i32) -> Option<Offset> {
+    partition.shared.end_of_epoch(epoch)
 }
 
 impl From<Committed> for OffsetAndMetadata {
@@ -144,6 +145,8 @@ pub(super) struct Offsets {
     /// Rung when something in flight is settled.
     settled: Condvar,
     backing: Option<Backing>,
+    /// Whether commits are to be on disk. Relaxed: set before the group is built.
+    syncs: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -182,7 +185,13 @@ impl Offsets {
     /// Offsets that go to a log, with what it holds already.
     pub(super) fn restored(backing: Backing, aside: Map<TopicPartition, Committed>) -> Self {
         let state = Mutex::new(State { aside, ..State::default() });
-        Offsets { state, settled: Condvar::default(), backing: Some(backing) }
+        let (settled, syncs) = (Condvar::default(), AtomicBool::new(false));
+        Offsets { state, settled, backing: Some(backing), syncs }
+    }
+
+    /// Says how durable a commit is to be before it counts.
+    pub(super) fn set_durability(&self, durability: Durability) {
+        self.syncs.store(durability == Durability::Synced, Ordering::Relaxed);
     }
 
     /// Makes rows of what was restored for a topic that the group has from now on.
@@ -301,7 +310,9 @@ impl Pending<'_> {
         let Some((number, ticket)) = &mut self.in_flight else { return Ok(()) };
         let (number, ticket) = (*number, ticket.take());
         let outcome = match (&self.offsets.backing, ticket) {
-            (Some(backing), Some(ticket)) => backing.log.settle(ticket),
+            (Some(backing), Some(ticket)) => {
+                backing.log.settle(ticket, self.offsets.syncs.load(Ordering::Relaxed))
+            }
             _ => Ok(()),
         };
         self.in_flight = None;

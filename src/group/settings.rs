@@ -7,7 +7,7 @@ use super::{ConsumerGroup, membership::Membership};
 use crate::clock::{Clock, SystemClock};
 use crate::error::GroupError;
 use crate::ids::{GroupId, Map};
-use crate::topic::{Limits, Topic};
+use crate::topic::{Durability, Limits, Topic};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,6 +75,7 @@ pub(super) struct Settings {
     pub(super) auto_commit: Option<Duration>,
     pub(super) limits: Limits,
     pub(super) members_max: Option<usize>,
+    pub(super) durability: Durability,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -107,6 +108,7 @@ impl ConsumerGroupBuilder {
             auto_commit: None,
             limits: Limits { bytes: 1 << 20, records: 500 },
             members_max: None,
+            durability: Durability::Written,
             clock: Arc::new(SystemClock),
         };
         ConsumerGroupBuilder { id, topics: Vec::new(), settings, journal: None }
@@ -194,10 +196,23 @@ impl ConsumerGroupBuilder {
         self
     }
 
+    /// What a commit must have survived before it counts, in a group of a [`Broker`](crate::Broker) with
+    /// a directory. Default: [`Durability::Written`], the end of the process; with
+    /// [`Durability::Synced`] a commit returns when it is on the disk, which takes a sync. The
+    /// commits of a group without a broker end with it.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.settings.durability = durability;
+        self
+    }
+
     /// Where the group gets its time from. Default: [`SystemClock`]. Timeouts of `poll` pass in real
     /// time whatever it says.
-    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
-        self.settings.clock = Arc::new(clock);
+    pub fn clock(self, clock: impl Clock + 'static) -> Self {
+        self.shared_clock(Arc::new(clock))
+    }
+
+    pub(crate) fn shared_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.settings.clock = clock;
         self
     }
 
@@ -212,7 +227,11 @@ impl ConsumerGroupBuilder {
         self.check()?;
         let ConsumerGroupBuilder { id, topics, settings, journal } = self;
         let offsets = match journal {
-            Some(journal) => journal.open_group(&id)?,
+            Some(journal) => {
+                let offsets = journal.open_group(&id)?;
+                offsets.set_durability(settings.durability);
+                offsets
+            }
             None => Arc::new(Offsets::default()),
         };
         Ok(ConsumerGroup { membership: Membership::new(id, topics, settings, offsets) })

@@ -19,9 +19,11 @@
 //! 1. `memory` is `capacity` bytes, initialised from the start, allocated once, freed once, and moved
 //!    between owners as a whole.
 //! 2. A chunk has at most one [`ChunkWriter`], which is not `Clone`; it alone writes, and only at or
-//!    above the published length.
+//!    above the written length, which is never below the published one.
 //! 3. Every byte below the published length was written before that length was published.
-//! 4. A [`ChunkSlice`] lies below a length that its maker read with `Acquire`, and keeps the chunk.
+//! 4. A [`ChunkSlice`] keeps the chunk, and lies below a length that its maker read with `Acquire`, or,
+//!    if the writer made it, below the written length. Written bytes are never written again: a writer
+//!    that gives some up is left without room.
 //! 5. Memory returns to the pool when the last owner of the chunk is gone, not before.
 
 #![allow(unsafe_code, reason = "the one file that may; every block says why it is sound")]
@@ -29,7 +31,7 @@
 use super::batch::{Encoded, HEADER_BYTES};
 use super::pool::Pool;
 use super::sparse::SparseIndex;
-use crate::ids::Offset;
+use crate::ids::{Offset, Timestamp};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::planted::{Bug, planted};
 use crate::sync::{Arc, CachePadded};
@@ -303,6 +305,8 @@ impl ChunkSlice {
 pub(crate) struct ChunkWriter {
     chunk: Arc<Chunk>,
     state: Published,
+    /// How much of the chunk may be written: all of it, unless it was cut.
+    capacity: usize,
 }
 
 impl ChunkWriter {
@@ -317,7 +321,8 @@ impl ChunkWriter {
             memory: Some(memory),
             pool: Arc::clone(pool),
         };
-        ChunkWriter { chunk: Arc::new(chunk), state: Published::default() }
+        let capacity = chunk.capacity();
+        ChunkWriter { chunk: Arc::new(chunk), state: Published::default(), capacity }
     }
 
     /// The chunk that is written to.
@@ -328,7 +333,13 @@ impl ChunkWriter {
     /// How many bytes are left.
     #[inline]
     pub(crate) fn room(&self) -> usize {
-        self.chunk.memory().capacity() - self.state.bytes as usize
+        self.capacity - self.state.bytes as usize
+    }
+
+    /// What was written, published or not.
+    #[inline]
+    pub(crate) fn written(&self) -> Published {
+        self.state
     }
 
     /// Lends the unused end to `encode`, which writes one batch to its start, and publishes that.
@@ -336,36 +347,65 @@ impl ChunkWriter {
     /// If `encode` panics, nothing was appended.
     #[inline]
     pub(crate) fn append(&mut self, encode: impl FnOnce(&mut [u8]) -> Encoded) -> Encoded {
-        let start = self.state.bytes;
-        let encoded = encode(self.spare());
-        assert!((HEADER_BYTES..=self.room()).contains(&encoded.bytes), "a batch within its chunk");
-        self.state.bytes += u32::try_from(encoded.bytes).expect("a chunk is shorter than 4 GiB");
-        let max_timestamp = encoded.max_timestamp.as_millis();
-        self.chunk.index.note(start, self.state.bytes, self.state.records, max_timestamp);
-        if planted(Bug::TornPublish) {
-            self.publish();
-        }
-        self.state.records += encoded.count;
-        self.publish();
+        let encoded = self.append_hidden(encode);
+        self.publish(self.state);
         encoded
     }
 
+    /// As [`append`](Self::append), but nobody sees the batch until [`publish`](Self::publish).
     #[inline]
-    fn spare(&mut self) -> &mut [u8] {
+    pub(crate) fn append_hidden(&mut self, encode: impl FnOnce(&mut [u8]) -> Encoded) -> Encoded {
+        let start = self.state.bytes;
+        let encoded = encode(self.spare());
+        assert!((HEADER_BYTES..=self.room()).contains(&encoded.bytes), "a batch within its chunk");
+        let end = start + u32::try_from(encoded.bytes).expect("a chunk is shorter than 4 GiB");
+        self.note(start, end, encoded.count, encoded.max_timestamp);
+        encoded
+    }
+
+    /// Counts the bytes `start..end`, which the caller has filled with one batch, as written.
+    #[inline]
+    pub(crate) fn note(&mut self, start: u32, end: u32, offsets: u32, max_timestamp: Timestamp) {
+        self.chunk.index.note(start, end, self.state.records, max_timestamp.as_millis());
+        self.state.bytes = end;
+        if planted(Bug::TornPublish) {
+            self.publish(self.state);
+        }
+        self.state.records += offsets;
+    }
+
+    /// Gives up what was written behind `to` and never published, and with it the rest of the chunk:
+    /// who carries those bytes to a file may still hold them, so they are not written again.
+    pub(crate) fn cut(&mut self, to: Published) {
+        let published = self.chunk.published();
+        let is_behind = published.bytes <= to.bytes && published.records <= to.records;
+        assert!(is_behind && to.bytes <= self.state.bytes, "{to:?} was written, not published");
+        self.state = to;
+        self.capacity = to.bytes as usize;
+    }
+
+    /// Takes hold of bytes that were written, published or not, to carry them to a file.
+    pub(crate) fn slice(&self, start: u32, end: u32) -> ChunkSlice {
+        assert!(start <= end && end <= self.state.bytes, "{start}..{end} of {:?}", self.state);
+        ChunkSlice { chunk: Arc::clone(&self.chunk), start, end }
+    }
+
+    /// The unused end: what is written there is nobody's until it is noted.
+    #[inline]
+    pub(crate) fn spare(&mut self) -> &mut [u8] {
         let room = self.room();
         let memory = self.chunk.memory();
         let start = self.state.bytes as usize;
         memory.touch(start, start + room, true);
         // SAFETY: the range lies in the chunk's memory, which is initialised (1), and above the
-        // published length, where nobody but this writer looks (2, 4). The borrow of the one writer
-        // keeps it from lending the same bytes twice.
+        // written length, which is at or above the published one: nobody but this writer looks there
+        // (2, 4). The borrow of the one writer keeps it from lending the same bytes twice.
         unsafe { std::slice::from_raw_parts_mut(memory.start.as_ptr().add(start), room) }
     }
 
-    /// Says that no batch will follow.
+    /// Says that no batch will follow, and shows all there is.
     pub(crate) fn seal(mut self) {
-        self.state.is_sealed = true;
-        self.publish();
+        self.show_sealed();
         if planted(Bug::EarlyRecycle) {
             // The mistake: what the memory's next owner does, while readers may hold the chunk.
             self.state = Published::default();
@@ -373,11 +413,18 @@ impl ChunkWriter {
         }
     }
 
+    /// As [`seal`](Self::seal), for who keeps the writer.
+    pub(crate) fn show_sealed(&mut self) {
+        self.state.is_sealed = true;
+        self.publish(self.state);
+    }
+
+    /// Shows readers what was written, up to `to`; never less than they saw before.
     #[inline]
-    fn publish(&self) {
+    pub(crate) fn publish(&self, to: Published) {
         // Release: all that was copied and indexed comes before the length that covers it.
         let order =
             if planted(Bug::RelaxedPublish) { Ordering::Relaxed } else { Ordering::Release };
-        self.chunk.published.store(self.state.pack(), order);
+        self.chunk.published.store(to.pack(), order);
     }
 }

@@ -15,6 +15,8 @@ pub(crate) struct SegmentFacts {
     pub(crate) bytes: u64,
     /// CRC-32 of the whole file.
     pub(crate) crc: u32,
+    /// CRC-32 of its two index files, one behind the other; 0 if they were not written.
+    pub(crate) index_crc: u32,
     /// The latest timestamp of its records.
     pub(crate) max_timestamp: Timestamp,
     /// Whether compaction has been over it, so that offsets may have gaps.

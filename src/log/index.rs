@@ -18,8 +18,15 @@
 //!    with one that was kept elsewhere, or builds them anew.
 //! 4. An empty file is a good index of a segment that has no entry yet.
 
+use super::cold::Place;
+use super::disk::{Disk, OpenMode};
+use super::disk_io::write_all_at;
+use super::facts::{FileKind, SegmentFacts, file_path};
 use super::mark::Crc;
+use super::whole::{Whole, read_whole};
+use crate::error::DiskError;
 use crate::ids::{Offset, Timestamp};
+use std::path::Path;
 
 /// Kafka's default of `index.interval.bytes`.
 pub(crate) const INTERVAL_BYTES: u64 = 4096;
@@ -82,6 +89,21 @@ impl SegmentIndex {
     pub(crate) fn position_of(&self, offset: Offset) -> u64 {
         let behind = self.offsets.partition_point(|entry| entry.last_offset <= offset);
         self.offsets[..behind].last().map_or(0, |entry| entry.position)
+    }
+
+    /// Where to start looking for `offset`: a batch at or before the one that holds it.
+    pub(crate) fn place_of(&self, offset: Offset) -> Place {
+        let behind = self.offsets.partition_point(|entry| entry.last_offset <= offset);
+        self.offsets[..behind].last().map_or(Place::default(), |entry| Place {
+            position: entry.position,
+            last_offset: Some(entry.last_offset),
+        })
+    }
+
+    /// An offset with only earlier timestamps before it, if one is known.
+    pub(crate) fn offset_before(&self, timestamp: Timestamp) -> Option<Offset> {
+        let behind = self.times.partition_point(|entry| entry.timestamp < timestamp);
+        Some(self.times[..behind].last()?.last_offset)
     }
 
     /// A position at or before the first batch with a record of this time or later, if there is one.
@@ -165,6 +187,37 @@ impl SegmentIndex {
         };
         self.latest.filter(|latest| !is_listed(latest))
     }
+}
+
+/// The index of a sealed segment, if its files are those that were stored: `index_crc` is theirs.
+pub(crate) fn load(disk: &dyn Disk, dir: &Path, facts: &SegmentFacts) -> Option<SegmentIndex> {
+    // An index is no longer than its segment: a batch takes more than its entries.
+    let read = |kind| match read_whole(disk, &file_path(dir, facts.base_offset, kind), facts.bytes)
+    {
+        Ok(Whole::Bytes(bytes)) => Some(bytes),
+        _ => None,
+    };
+    let (offsets, times) = (read(FileKind::Index)?, read(FileKind::TimeIndex)?);
+    if index_crc(&offsets, &times) != facts.index_crc {
+        return None;
+    }
+    SegmentIndex::decode(facts.base_offset, &offsets, &times, facts.bytes)
+}
+
+/// Stores both indexes of a segment and returns their checksum. Not synced: they are caches.
+pub(crate) fn store(
+    disk: &dyn Disk,
+    dir: &Path,
+    base_offset: Offset,
+    index: &SegmentIndex,
+) -> Result<u32, DiskError> {
+    let (offsets, times) = (index.encode_offsets(base_offset), index.encode_times(base_offset));
+    for (kind, bytes) in [(FileKind::Index, &offsets), (FileKind::TimeIndex, &times)] {
+        let path = file_path(dir, base_offset, kind);
+        let file = disk.open(&path, OpenMode::Replace).map_err(DiskError::at("create", &path))?;
+        write_all_at(&*file, bytes, 0).map_err(DiskError::at("write", &path))?;
+    }
+    Ok(index_crc(&offsets, &times))
 }
 
 /// The checksum of a segment's two index files, which a mark keeps; 0 if both are empty.

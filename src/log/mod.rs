@@ -17,14 +17,18 @@
 //!    before its predecessor is sealed.
 //! 4. A refused batch changes nothing.
 
+mod backlog;
 pub(crate) mod batch;
+mod behind;
 pub(crate) mod chunk;
+pub(crate) mod cold;
 pub(crate) mod compaction;
 pub(crate) mod disk;
 pub(crate) mod disk_io;
 pub(crate) mod epochs;
 pub(crate) mod facts;
 pub(crate) mod index;
+pub(crate) mod keeper;
 #[cfg(all(test, loom))]
 mod loom_models;
 pub(crate) mod mark;
@@ -32,17 +36,21 @@ pub(crate) mod mark;
 pub(crate) mod memory_disk;
 pub(crate) mod pool;
 pub(crate) mod recovery;
-mod report;
+pub(crate) mod report;
 pub(crate) mod retention;
 mod salvage;
+pub(crate) mod segments;
 pub(crate) mod segments_file;
 pub(crate) mod small_file;
 mod sparse;
+pub(crate) mod store;
 pub(crate) mod tail;
 mod view;
 pub(crate) mod whole;
 pub(crate) mod window;
 
+pub(crate) use backlog::{GivenUp, Home, Layout, Load};
+pub(crate) use behind::open_bytes_max;
 pub(crate) use chunk::{Chunk, ChunkSlice};
 pub(crate) use pool::Pool;
 pub use report::{PartitionReport, RecoveryReport, TornTail};
@@ -52,7 +60,8 @@ pub(crate) use tail::{Retention, Tail};
 use crate::ids::Offset;
 use crate::record::{Record, TimestampType};
 use crate::sync::Arc;
-use batch::{Encoded, EncodedBatch, Stamps};
+use backlog::Backlog;
+use batch::{Encoded, EncodedBatch, OpenBatch, Stamps};
 use chunk::ChunkWriter;
 
 /// The size of a partition's first chunk: what a partition with a single record costs.
@@ -71,6 +80,11 @@ pub(crate) struct Appender {
     pool: Arc<Pool>,
     appends: u64,
     bytes: u64,
+    first_offset: Offset,
+    /// A batch at the end of the chunk that takes more records; only in a log with files.
+    open: Option<OpenBatch>,
+    /// What the files do not have yet; `None` for a log in memory.
+    backlog: Option<Box<Backlog>>,
 }
 
 /// What has been appended over the life of a log.
@@ -85,7 +99,32 @@ impl Appender {
     /// An empty log that starts at offset 0. Allocates nothing.
     pub(crate) fn new(pool: Arc<Pool>) -> Appender {
         let next_chunk_bytes = FIRST_CHUNK_BYTES.min(pool.chunk_bytes());
-        Appender { writer: None, next_offset: 0, next_chunk_bytes, pool, appends: 0, bytes: 0 }
+        Appender {
+            writer: None,
+            next_offset: 0,
+            next_chunk_bytes,
+            pool,
+            appends: 0,
+            bytes: 0,
+            first_offset: 0,
+            open: None,
+            backlog: None,
+        }
+    }
+
+    /// A log that goes on at `offset`, and in its files at `home`.
+    pub(crate) fn with_files(
+        pool: Arc<Pool>,
+        offset: Offset,
+        home: Home,
+        layout: Layout,
+    ) -> Appender {
+        Appender {
+            next_offset: offset,
+            first_offset: offset,
+            backlog: Some(Box::new(Backlog::new(offset, home, layout))),
+            ..Appender::new(pool)
+        }
     }
 
     /// The offset that the next record gets.
@@ -94,53 +133,67 @@ impl Appender {
     }
 
     pub(crate) fn appended(&self) -> Appended {
-        Appended { batches: self.appends, records: self.next_offset, bytes: self.bytes }
+        let records = self.next_offset - self.first_offset;
+        let batches = self.appends + u64::from(self.open.is_some());
+        Appended { batches, records, bytes: self.bytes }
     }
 
     /// Whether a batch of `bytes` fits without another chunk.
     #[inline]
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
-        self.writer.as_ref().is_some_and(|writer| bytes <= writer.room())
+        let Some(writer) = &self.writer else { return false };
+        let fits = bytes <= writer.room();
+        match &self.backlog {
+            None => fits,
+            Some(backlog) => {
+                fits && bytes <= backlog.segment_room(self.writer.as_ref(), self.next_offset)
+            }
+        }
     }
 
     /// Makes a chunk that has room for a batch of `bytes`. The caller puts it into the tail, then
     /// calls [`switch`](Self::switch).
     pub(crate) fn next_chunk(&mut self, bytes: usize) -> ChunkWriter {
+        self.close_open();
         let chunk_bytes = self.next_chunk_bytes.max(bytes);
         self.next_chunk_bytes = (self.next_chunk_bytes * 2).min(self.pool.chunk_bytes());
         ChunkWriter::new(self.next_offset, chunk_bytes, &self.pool)
     }
 
-    /// Goes on in `next`, which is in the tail, and seals the chunk before it.
-    pub(crate) fn switch(&mut self, next: ChunkWriter) {
-        if let Some(full) = self.writer.replace(next) {
-            full.seal();
+    /// Goes on in `next`, which is in the tail and is to take a batch of `bytes`, and seals the chunk
+    /// before it.
+    pub(crate) fn switch(&mut self, next: ChunkWriter, bytes: usize) {
+        match &mut self.backlog {
+            None => {
+                if let Some(full) = self.writer.replace(next) {
+                    full.seal();
+                }
+            }
+            Some(backlog) => {
+                let home = backlog.place_next(self.writer.as_ref(), self.next_offset, bytes);
+                backlog.switch(self.writer.take(), home, &next);
+                self.writer = Some(next);
+            }
         }
     }
 
-    /// Appends one batch and makes it visible; returns the offset of its first record. The caller
-    /// has made room for it.
+    /// Appends one batch, and makes it visible unless the files come first; returns the offset of its
+    /// first record. The caller has made room for it.
     #[inline]
     pub(crate) fn append<'r, 'a: 'r>(
         &mut self,
         records: impl Iterator<Item = &'r Record<'a>>,
         stamps: Stamps,
     ) -> Offset {
-        let base_offset = self.next_offset;
-        let encoded = self
-            .writer
-            .as_mut()
-            .expect(HAS_ROOM)
-            .append(|spare| batch::encode_batch(spare, base_offset, stamps, records));
-        self.account(&encoded);
-        base_offset
+        self.append_with(|spare, base_offset| {
+            batch::encode_batch(spare, base_offset, stamps, records)
+        })
     }
 
     /// Appends a batch that was encoded before; gives it its base offset and, if that is what
     /// stamps the log's records, its time.
     pub(crate) fn append_encoded(&mut self, batch: &EncodedBatch, stamps: Stamps) -> Offset {
-        let base_offset = self.next_offset;
-        let encoded = self.writer.as_mut().expect(HAS_ROOM).append(|spare| {
+        self.append_with(|spare, base_offset| {
             let bytes = batch.bytes();
             spare[..bytes.len()].copy_from_slice(bytes);
             batch::set_base_offset(spare, base_offset);
@@ -149,14 +202,37 @@ impl Appender {
             }
             batch::set_log_append_time(spare, stamps.now);
             Encoded { max_timestamp: stamps.now, ..batch.encoded }
-        });
+        })
+    }
+
+    #[inline]
+    fn append_with(&mut self, encode: impl FnOnce(&mut [u8], Offset) -> Encoded) -> Offset {
+        self.close_open();
+        let base_offset = self.next_offset;
+        let writer = self.writer.as_mut().expect(HAS_ROOM);
+        let encoded = match &mut self.backlog {
+            None => writer.append(|spare| encode(spare, base_offset)),
+            Some(backlog) => {
+                let encoded = writer.append_hidden(|spare| {
+                    let encoded = encode(spare, base_offset);
+                    batch::set_leader_epoch(spare, backlog.epoch);
+                    batch::seal(&mut spare[..encoded.bytes]);
+                    encoded
+                });
+                backlog.unwritten_bytes += encoded.bytes as u64;
+                if backlog.shows_at_once() {
+                    writer.publish(writer.written());
+                }
+                encoded
+            }
+        };
+        self.next_offset += Offset::from(encoded.count);
         self.account(&encoded);
         base_offset
     }
 
     #[inline]
     fn account(&mut self, encoded: &Encoded) {
-        self.next_offset += Offset::from(encoded.count);
         self.appends += 1;
         self.bytes += encoded.bytes as u64;
     }

@@ -72,6 +72,7 @@ mod tests {
                 end_offset,
                 bytes,
                 crc: 0,
+                index_crc: 0,
                 max_timestamp,
                 is_compacted: false,
             }

@@ -3,8 +3,8 @@
 //! ```text
 //!  anabranch segments 1
 //!  log_start 42
-//!  segment 0 100 17000 89abcdef 1700000000000 0     base offset, end offset, bytes, CRC-32 of the file,
-//!  segment 100 250 25500 01234567 1700000000900 1   latest timestamp, 1 if it was compacted
+//!  segment 0 100 17000 89abcdef 76543210 1700000000000 0     base offset, end offset, bytes, CRC-32 of the
+//!  segment 100 250 25500 01234567 0 1700000000900 1   file and of its indexes, latest timestamp, 1 if compacted
 //!  crc32 5d41402a
 //! ```
 //!
@@ -50,12 +50,12 @@ pub(crate) fn store(
 ) -> Result<(), DiskError> {
     let mut lines = format!("log_start {log_start}\n");
     for segment in sealed {
-        let SegmentFacts { base_offset, end_offset, bytes, crc, max_timestamp, is_compacted } =
-            segment;
-        let (millis, is_compacted) = (max_timestamp.as_millis(), u8::from(*is_compacted));
+        let SegmentFacts { base_offset, end_offset, bytes, crc, index_crc, .. } = segment;
+        let (millis, is_compacted) =
+            (segment.max_timestamp.as_millis(), u8::from(segment.is_compacted));
         writeln!(
             lines,
-            "segment {base_offset} {end_offset} {bytes} {crc:08x} {millis} {is_compacted}"
+            "segment {base_offset} {end_offset} {bytes} {crc:08x} {index_crc:08x} {millis} {is_compacted}"
         )
         .expect("a string takes what it is given");
     }
@@ -95,12 +95,15 @@ const OFFSET_MAX: Offset = i64::MAX as Offset;
 
 fn segment(line: &str) -> Option<SegmentFacts> {
     let words: Vec<&str> = line.strip_prefix("segment ")?.split(' ').collect();
-    let [base, end, bytes, crc, millis, is_compacted] = words.as_slice() else { return None };
+    let [base, end, bytes, crc, index_crc, millis, is_compacted] = words.as_slice() else {
+        return None;
+    };
     let facts = SegmentFacts {
         base_offset: base.parse().ok()?,
         end_offset: end.parse().ok()?,
         bytes: bytes.parse().ok()?,
         crc: u32::from_str_radix(crc, 16).ok()?,
+        index_crc: u32::from_str_radix(index_crc, 16).ok()?,
         max_timestamp: Timestamp::from_millis(millis.parse().ok()?),
         is_compacted: match *is_compacted {
             "0" => false,
@@ -128,6 +131,7 @@ mod tests {
             end_offset,
             bytes: 170,
             crc: 0xab,
+            index_crc: 0,
             max_timestamp: Timestamp::from_millis(-1),
             is_compacted: base_offset > 0,
         }
@@ -164,16 +168,16 @@ mod tests {
             let found = stored(log_start, &sealed);
             assert!(matches!(found, Err(SmallFileError::Damaged(_))), "{sealed:?}");
         }
-        for lines in ["", "log_start\n", "log_start 0\nsegment 0 1 2 3 4\n", "log_start 0\n\n"] {
+        for lines in ["", "log_start\n", "log_start 0\nsegment 0 1 2 3 4 5\n", "log_start 0\n\n"] {
             assert!(decode(lines).is_err(), "{lines:?}");
         }
-        assert!(decode("log_start 0\nsegment 0 1 2 3 4 2\n").is_err());
-        assert!(decode("log_start 0\nsegment 0 1 2 3 4 1 0\n").is_err());
+        assert!(decode("log_start 0\nsegment 0 1 2 3 4 5 2\n").is_err());
+        assert!(decode("log_start 0\nsegment 0 1 2 3 4 5 1 0\n").is_err());
     }
 
     proptest! {
         #[test]
-        fn arbitrary_lines_do_not_panic(lines in "(log_start|segment)( [0-9]{0,20}){0,7}\n.*") {
+        fn arbitrary_lines_do_not_panic(lines in "(log_start|segment)( [0-9]{0,20}){0,8}\n.*") {
             let _ = decode(&lines);
         }
     }

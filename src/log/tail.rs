@@ -44,9 +44,26 @@ impl Tail {
         self.start_offset
     }
 
-    /// The offset behind the last record that can be read.
+    /// A chain without chunks, for a log whose records up to `offset` are in its files.
+    pub(crate) fn behind_files(offset: Offset) -> Tail {
+        Tail { start_offset: offset, ..Tail::default() }
+    }
+
+    /// The offset behind the last record that can be read. Chunks behind it may hold records that are
+    /// not shown yet.
     pub(crate) fn end_offset(&self) -> Offset {
-        self.chunks.back().map_or(self.start_offset, |chunk| chunk.end_offset())
+        for chunk in self.chunks.iter().rev() {
+            let published = chunk.published();
+            if published.records > 0 {
+                return chunk.base_offset() + Offset::from(published.records);
+            }
+        }
+        self.chunks.front().map_or(self.start_offset, |chunk| chunk.base_offset())
+    }
+
+    /// The first offset that is in memory, or would be.
+    pub(crate) fn first_offset(&self) -> Offset {
+        self.chunks.front().map_or(self.start_offset, |chunk| chunk.base_offset())
     }
 
     /// Bytes of records that are retained.
@@ -65,7 +82,7 @@ impl Tail {
 
     /// Adds the chunk that the next record goes to.
     pub(crate) fn push(&mut self, chunk: Arc<Chunk>) {
-        assert!(chunk.base_offset() == self.end_offset(), "chunks are contiguous");
+        assert!(chunk.base_offset() >= self.end_offset(), "chunks are contiguous");
         self.sealed_bytes += self.last_bytes();
         self.chunks.push_back(chunk);
     }
@@ -116,6 +133,25 @@ impl Tail {
             self.drop_front();
         }
         self.start_offset = self.start_offset.max(before);
+    }
+
+    /// Takes chunks from the end whose records were given up before anybody saw them.
+    pub(crate) fn drop_back(&mut self, chunks: usize) {
+        self.chunks.truncate(self.chunks.len() - chunks);
+    }
+
+    /// Lets chunks go from the front that are in the files, as long as more than `bytes_max` of memory
+    /// are occupied. What can be read stays the same.
+    pub(crate) fn evict(&mut self, bytes_max: u64, is_settled: impl Fn(&Arc<Chunk>) -> bool) {
+        let mut occupied = self.capacity();
+        while let Some(front) = self.chunks.front() {
+            if occupied <= bytes_max || self.chunks.len() == 1 || !is_settled(front) {
+                break;
+            }
+            occupied -= front.capacity() as u64;
+            self.chunks.pop_front();
+        }
+        self.start_offset = self.first_offset();
     }
 
     /// A reader that is inside the chunk keeps it and finishes it.

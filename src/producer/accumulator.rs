@@ -19,7 +19,7 @@
 
 use super::partitioner::Queues;
 use crate::clock::Deadline;
-use crate::error::SendError;
+use crate::error::{AppendError, SendError};
 use crate::ids::{Offset, PartitionId, Timestamp};
 use crate::log::batch::{BatchBuilder, EncodedBatch, HEADER_BYTES, record_bytes_max};
 use crate::record::{Record, TimestampType};
@@ -88,6 +88,8 @@ struct State {
     was_used: bool,
     /// The buffer of the last batch that was appended, for the next one that is opened.
     buffer: Vec<u8>,
+    /// The first refusal that no flush has told of yet.
+    refusal: Option<AppendError>,
 }
 
 #[derive(Debug)]
@@ -105,9 +107,12 @@ struct Closed {
     fate: Arc<Fate>,
 }
 
-/// What becomes of a batch, once it is appended.
+/// What becomes of a batch, once it is appended or refused.
 #[derive(Debug, Default)]
-pub(super) struct Fate(OnceLock<Appended>);
+pub(super) struct Fate(OnceLock<Result<Appended, AppendError>>);
+
+/// A record's offset, and its append time if that stamps it.
+pub(super) type Stamped = (Offset, Option<Timestamp>);
 
 /// The base offset of a batch, and the time it was appended where that stamps its records.
 #[derive(Clone, Copy, Debug)]
@@ -124,11 +129,11 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// The record's offset and its append time, if that stamps it, once its batch is appended.
-    pub(super) fn appended(&self) -> Option<(Offset, Option<Timestamp>)> {
-        let Appended { base, time } = *self.fate.0.get()?;
+    /// What became of the record, once its batch is appended or refused.
+    pub(super) fn appended(&self) -> Option<Result<Stamped, AppendError>> {
         let index = if planted(Bug::ForgetIndex) { 0 } else { self.index };
-        Some((base + Offset::from(index), time))
+        let stamped = |appended: &Appended| (appended.base + Offset::from(index), appended.time);
+        Some(self.fate.0.get()?.as_ref().map(stamped).map_err(AppendError::clone))
     }
 }
 
@@ -163,6 +168,10 @@ impl Drop for Reserved<'_> {
 }
 
 impl State {
+    fn take_refusal(&mut self) -> Result<(), AppendError> {
+        self.refusal.take().map_or(Ok(()), Err)
+    }
+
     fn close_open(&mut self) {
         if let Some(open) = self.open.take() {
             let Open { builder, reserved, fate, .. } = open;
@@ -191,6 +200,11 @@ impl Accumulator {
         !self.limits.linger.is_zero()
     }
 
+    /// The bytes at which a batch that gathers is full.
+    pub(super) fn batch_bytes(&self) -> usize {
+        self.limits.batch_bytes
+    }
+
     /// Whether a record may be appended at once: nothing is queued that it could overtake.
     #[inline]
     pub(super) fn may_bypass(&self) -> bool {
@@ -200,7 +214,7 @@ impl Accumulator {
 
     /// What the topic's clock says.
     pub(super) fn times(&self, topic: &Topic) -> Times {
-        let elapsed = if self.lingers() { topic.config().clock.elapsed() } else { Duration::ZERO };
+        let elapsed = if self.lingers() { topic.elapsed() } else { Duration::ZERO };
         Times { now: topic.now(), elapsed }
     }
 
@@ -327,14 +341,18 @@ impl Accumulator {
         next
     }
 
-    /// Appends all that is queued, and waits for what others are appending.
-    pub(super) fn flush(&self, topic: &Topic) {
+    /// Appends all that is queued, and waits for what others are appending; returns the first refusal
+    /// that it has met.
+    pub(super) fn flush(&self, topic: &Topic) -> Result<(), AppendError> {
+        let mut first = Ok(());
         if self.queued.load(Ordering::Relaxed) > 0 {
             let now = topic.now();
             for (id, queue) in self.used() {
                 self.drain(queue, topic, id, now);
+                first = first.and(queue.state.lock().take_refusal());
             }
         }
+        first
     }
 
     /// Appends what is queued for one partition, so that nothing is overtaken.
@@ -358,7 +376,7 @@ impl Accumulator {
         place: &Place,
         topic: &Topic,
         id: PartitionId,
-    ) -> (Offset, Option<Timestamp>) {
+    ) -> Result<Stamped, AppendError> {
         if let Some(appended) = place.appended() {
             return appended;
         }
@@ -425,15 +443,17 @@ impl Accumulator {
             let partition = topic.shared(id).expect("a record was routed to this partition");
             let base = partition.append_encoded(&next.batch, now);
             if planted(Bug::AppendTwice) {
-                partition.append_encoded(&next.batch, now);
+                drop(partition.append_encoded(&next.batch, now));
             }
             let is_stamped = topic.config().timestamp_type == TimestampType::LogAppendTime;
-            let appended = Appended { base, time: is_stamped.then_some(now) };
+            let appended = base.map(|base| Appended { base, time: is_stamped.then_some(now) });
+            let refusal = appended.as_ref().err().cloned();
             next.fate.0.set(appended).expect("a batch is appended once");
             self.queued.fetch_sub(next.batch.encoded.count as usize, Ordering::Relaxed);
             self.give_back(next.reserved);
             drop(leave);
             state = queue.state.lock();
+            state.refusal = state.refusal.take().or(refusal);
             let buffer = next.batch.into_buffer();
             if buffer.capacity() <= 2 * self.limits.batch_bytes {
                 state.buffer = buffer;

@@ -31,7 +31,7 @@ mod shuttle_models;
 pub use builder::ProducerBuilder;
 pub use delivery::Delivery;
 
-use crate::error::SendError;
+use crate::error::{AppendError, SendError};
 use crate::ids::{Offset, PartitionId, Timestamp};
 use crate::record::{Record, RecordMetadata, TimestampType};
 use crate::sync::Arc;
@@ -74,8 +74,23 @@ struct FlushOnDrop(Arc<Inner>);
 
 impl Drop for FlushOnDrop {
     fn drop(&mut self) {
-        self.0.accumulator.flush(&self.0.topic);
+        // Whoever wants to know what became of it has a delivery, or flushes before.
+        let _ = self.0.accumulator.flush(&self.0.topic);
+        let _ = settle(&self.0.topic);
     }
+}
+
+/// Has everything written that was appended to the topic.
+fn settle(topic: &Topic) -> Result<(), AppendError> {
+    let mut first = Ok(());
+    for id in 0..topic.partition_count() {
+        let Some(partition) = topic.shared(id) else { continue };
+        if !partition.has_files() {
+            break;
+        }
+        first = first.and(partition.settle_all());
+    }
+    first
 }
 
 impl Producer {
@@ -108,7 +123,7 @@ impl Producer {
         let partition = partition_of(topic, id)?;
         let checked = partition.check(std::iter::once(&record), now)?;
         accumulator.append_queued(topic, id, now);
-        let offset = partition.append(checked);
+        let offset = partition.append(checked)?;
         router.appended(&record, id, topic, accumulator);
         Ok(metadata(topic, id, offset, stamp(topic, &record, now)))
     }
@@ -122,7 +137,8 @@ impl Producer {
     /// # Errors
     ///
     /// [`SendError`] if no partition was found for one of the records or a partition refuses its
-    /// group. Nothing was appended, to any partition.
+    /// group. Nothing was appended, to any partition; unless a disk refused some of several groups, which
+    /// is [`SendError::PartlySent`].
     pub fn send_batch<'a>(
         &self,
         records: impl IntoIterator<Item = Record<'a>>,
@@ -146,7 +162,7 @@ impl Producer {
         let partition = partition_of(topic, id)?;
         let checked = partition.check(records.iter(), now)?;
         accumulator.append_queued(topic, id, now);
-        let base = partition.append(checked);
+        let base = partition.append(checked)?;
         let describe = |(offset, record)| metadata(topic, id, offset, stamp(topic, record, now));
         Ok((base..).zip(records).map(describe).collect())
     }
@@ -165,17 +181,28 @@ impl Producer {
             let group = members.iter().map(|&index| &records[index as usize]);
             checked.push((partition, partition.check(group, now)?));
         }
-        let mut offsets: Vec<Offset> = vec![0; records.len()];
+        let mut offsets: Vec<Option<Offset>> = vec![None; records.len()];
+        let mut refused = None;
         for ((partition, batch), (id, members)) in checked.into_iter().zip(groups.iter()) {
             accumulator.append_queued(topic, id, now);
-            let base = partition.append(batch);
-            for (offset, &index) in (base..).zip(members) {
-                offsets[index as usize] = offset;
+            match partition.append(batch) {
+                Ok(base) => {
+                    for (offset, &index) in (base..).zip(members) {
+                        offsets[index as usize] = Some(offset);
+                    }
+                }
+                // The other groups are none the worse for it.
+                Err(error) => refused = refused.or(Some(error)),
             }
         }
+        let rows = records.iter().zip(groups.routes()).zip(offsets);
+        if let Some(source) = refused {
+            let sent = rows.map(|((_, &id), offset)| Some((id, offset?))).collect();
+            return Err(SendError::partly(topic.topic_name(), sent, source));
+        }
         let describe =
-            |((record, &offset), &id)| metadata(topic, id, offset, stamp(topic, record, now));
-        Ok(records.iter().zip(&offsets).zip(groups.routes()).map(describe).collect())
+            |((record, &id), offset)| Some(metadata(topic, id, offset?, stamp(topic, record, now)));
+        Ok(rows.filter_map(describe).collect())
     }
 
     /// Hands a record over to be appended with others, and returns without waiting for that.
@@ -214,6 +241,9 @@ impl Producer {
         let now = topic.now();
         let id = router.route(&record, topic, accumulator)?;
         let partition = partition_of(topic, id)?;
+        if partition.has_files() && accumulator.may_bypass() {
+            return self.enqueue_to_files(&record, id, now);
+        }
         let checked = partition.check(std::iter::once(&record), now)?;
         if accumulator.may_bypass()
             && let Some(offset) = partition.try_append(checked)
@@ -222,6 +252,25 @@ impl Producer {
             return Ok(Delivery::done(metadata(topic, id, offset, stamp(topic, &record, now))));
         }
         self.queue(&record, id, now)
+    }
+
+    /// The partition itself gathers what is not written yet.
+    fn enqueue_to_files(
+        &self,
+        record: &Record<'_>,
+        id: PartitionId,
+        now: Timestamp,
+    ) -> Result<Delivery, SendError> {
+        let Inner { topic, router, accumulator } = &*self.inner;
+        let partition = partition_of(topic, id)?;
+        partition.check(std::iter::once(record), now)?;
+        let (offset, ticket) = partition.enqueue(record, now, accumulator.batch_bytes())?;
+        router.appended(record, id, topic, accumulator);
+        let metadata = metadata(topic, id, offset, stamp(topic, record, now));
+        Ok(match ticket {
+            None => Delivery::done(metadata),
+            Some(ticket) => Delivery::carried(Arc::clone(partition), ticket, metadata),
+        })
     }
 
     #[cold]
@@ -251,10 +300,13 @@ impl Producer {
     ///
     /// # Errors
     ///
-    /// None for a topic in memory.
+    /// None for a topic in memory. Else [`SendError::Append`] with the first refusal; what was refused is
+    /// gone, and its deliveries say so.
     pub fn flush(&self) -> Result<(), SendError> {
-        self.inner.accumulator.flush(&self.inner.topic);
-        Ok(())
+        let Inner { topic, accumulator, .. } = &*self.inner;
+        let queued = accumulator.flush(topic);
+        let settled = settle(topic);
+        Ok(queued.and(settled)?)
     }
 
     /// Appends the batches whose linger has passed, by the topic's clock; returns how long it is

@@ -13,6 +13,7 @@
 
 #[cfg(all(test, any(loom, shuttle)))]
 pub(crate) mod explore;
+mod flight;
 #[cfg(all(test, loom))]
 mod loom_models;
 mod mailbox;
@@ -24,6 +25,7 @@ mod real;
 mod shelf;
 
 pub(crate) use crossbeam::utils::CachePadded;
+pub(crate) use flight::{Flight, Turn};
 pub(crate) use mailbox::{Mailbox, Token};
 #[cfg(any(loom, shuttle))]
 pub(crate) use model::{Arc, Backoff, Condvar, Mutex, MutexGuard, OnceLock, Queue, RwLock, atomic};

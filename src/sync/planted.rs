@@ -50,6 +50,8 @@ pub(crate) enum Bug {
     LingerOn,
     /// A chunk's bytes are published before its count of records.
     TornPublish,
+    /// Whoever is done with a write asks nobody to do the next.
+    ForgetLeader,
     /// A change of a group rings nobody.
     SkipAlarm,
     /// A consumer sleeps although an alarm came with the tokens it has collected.

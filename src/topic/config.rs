@@ -35,6 +35,37 @@ pub enum Durability {
     Synced,
 }
 
+/// What becomes of old records.
+///
+/// ```
+/// use anabranch::{Cleanup, Topic, TopicConfig};
+///
+/// // Compaction works on files.
+/// assert!(Topic::in_memory("orders", TopicConfig::new().cleanup(Cleanup::Compact)).is_err());
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Cleanup {
+    /// They are dropped by `retention_bytes` and `retention_time`.
+    #[default]
+    Delete,
+    /// Of each key the last record is kept, whatever its age; every record needs a key. A record without
+    /// a value deletes its key.
+    Compact,
+    /// Both.
+    Both,
+}
+
+impl Cleanup {
+    pub(crate) fn compacts(self) -> bool {
+        self != Cleanup::Delete
+    }
+
+    pub(crate) fn deletes(self) -> bool {
+        self != Cleanup::Compact
+    }
+}
+
 /// The settings of a topic; checked when the topic is created.
 ///
 /// ```
@@ -56,9 +87,16 @@ pub struct TopicConfig {
     pub(crate) retention_time: Option<Duration>,
     pub(crate) segment_bytes: usize,
     pub(crate) max_batch_bytes: usize,
-    pub(crate) durability: Durability,
+    pub(crate) durability: Option<Durability>,
+    pub(crate) cleanup: Cleanup,
+    pub(crate) cache_bytes: u64,
+    pub(crate) flush_interval: Option<Duration>,
+    pub(crate) min_compaction_lag: Duration,
+    pub(crate) delete_retention: Duration,
+    pub(crate) min_cleanable_ratio: f64,
     pub(crate) timestamp_type: TimestampType,
-    pub(crate) clock: Arc<dyn Clock>,
+    /// `None` is the broker's clock, or the system's.
+    pub(crate) clock: Option<Arc<dyn Clock>>,
 }
 
 impl Default for TopicConfig {
@@ -69,9 +107,15 @@ impl Default for TopicConfig {
             retention_time: None,
             segment_bytes: 1 << 30,
             max_batch_bytes: 1 << 20,
-            durability: Durability::Memory,
+            durability: None,
+            cleanup: Cleanup::Delete,
+            cache_bytes: 16 << 20,
+            flush_interval: Some(Duration::from_secs(5)),
+            min_compaction_lag: Duration::ZERO,
+            delete_retention: Duration::from_secs(24 * 60 * 60),
+            min_cleanable_ratio: 0.5,
             timestamp_type: TimestampType::CreateTime,
-            clock: Arc::new(SystemClock),
+            clock: None,
         }
     }
 }
@@ -130,10 +174,61 @@ impl TopicConfig {
         self
     }
 
-    /// What a record must have survived before it is acknowledged. Default: [`Durability::Memory`],
-    /// the only one that a topic in memory can have.
+    /// What a record must have survived before it is acknowledged and read. Default:
+    /// [`Durability::Written`] in a directory, [`Durability::Memory`] in memory, which can have no other.
+    ///
+    /// `Written` costs a write for all who wait at the same time, about a microsecond; `Synced` a sync,
+    /// a tenth of a millisecond and up.
     pub fn durability(mut self, durability: Durability) -> Self {
-        self.durability = durability;
+        self.durability = Some(durability);
+        self
+    }
+
+    /// What becomes of old records. Default: [`Cleanup::Delete`], the only one in memory.
+    ///
+    /// Compaction reads and writes anew what it cleans, in the broker's housekeeping.
+    pub fn cleanup(mut self, cleanup: Cleanup) -> Self {
+        self.cleanup = cleanup;
+        self
+    }
+
+    /// How much memory the latest records of each partition take in a topic in a directory, beyond two
+    /// chunks of up to 4 MiB. Default: 16 MiB.
+    ///
+    /// Older ones are read from their file, and checked each time. Raising it spares that.
+    pub fn cache_bytes(mut self, bytes: u64) -> Self {
+        self.cache_bytes = bytes;
+        self
+    }
+
+    /// How long what is written may wait to be synced, in a topic that does not sync anyway. `None`:
+    /// until the system does so, or [`Partition::flush`](crate::Partition::flush). Default: 5 seconds.
+    ///
+    /// A shorter one loses less in a power cut, and has less to look at when the directory is opened
+    /// after a crash. The broker's housekeeping does it.
+    pub fn flush_interval(mut self, span: Option<Duration>) -> Self {
+        self.flush_interval = span;
+        self
+    }
+
+    /// How long a record stays out of compaction at least. Default: zero, as in Kafka.
+    pub fn min_compaction_lag(mut self, span: Duration) -> Self {
+        self.min_compaction_lag = span;
+        self
+    }
+
+    /// How long a deletion can be read after compaction first met it. Default: 24 hours, as in Kafka.
+    ///
+    /// A reader that takes longer from the start to the end may miss it.
+    pub fn delete_retention(mut self, span: Duration) -> Self {
+        self.delete_retention = span;
+        self
+    }
+
+    /// Which share of a log's bytes must be new since the last compaction for another to be worth it: 0
+    /// to 1. Default: 0.5, as in Kafka. A smaller one keeps the files smaller, and writes more.
+    pub fn min_cleanable_ratio(mut self, ratio: f64) -> Self {
+        self.min_cleanable_ratio = ratio;
         self
     }
 
@@ -143,12 +238,17 @@ impl TopicConfig {
         self
     }
 
-    /// Where the topic gets its time from. Default: [`SystemClock`].
+    /// Where the topic gets its time from. Default: the broker's clock, or [`SystemClock`].
     ///
     /// It is asked once per append, before any lock is taken.
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
-        self.clock = Arc::new(clock);
+        self.clock = Some(Arc::new(clock));
         self
+    }
+
+    /// The topic's clock, if nobody else has one.
+    pub(crate) fn clock_or_systems(&self) -> Arc<dyn Clock> {
+        self.clock.clone().unwrap_or_else(|| Arc::new(SystemClock))
     }
 
     /// The size of the pieces that memory is taken and given back in.
@@ -174,11 +274,32 @@ impl TopicConfig {
         if self.segment_bytes == 0 {
             return invalid("segment_bytes", "0".into(), "the least is 1");
         }
-        if self.durability != Durability::Memory {
-            let value = format!("{:?}", self.durability);
-            return invalid("durability", value, "a topic in memory has only Memory");
+        if !(0.0..=1.0).contains(&self.min_cleanable_ratio) {
+            let value = self.min_cleanable_ratio.to_string();
+            return invalid("min_cleanable_ratio", value, "the range is 0 to 1");
         }
         Ok(())
+    }
+
+    /// Checks what is not for a topic in memory.
+    pub(crate) fn check_in_memory(&self, topic: &TopicName) -> Result<(), TopicError> {
+        let invalid = |setting, value: String, reason| {
+            Err(TopicError::InvalidSetting { topic: topic.clone(), setting, value, reason })
+        };
+        if let Some(durability) = self.durability.filter(|asked| *asked != Durability::Memory) {
+            let value = format!("{durability:?}");
+            return invalid("durability", value, "a topic in memory has only Memory");
+        }
+        if self.cleanup.compacts() {
+            let value = format!("{:?}", self.cleanup);
+            return invalid("cleanup", value, "a topic in memory has only Delete");
+        }
+        Ok(())
+    }
+
+    /// What a topic in a directory promises.
+    pub(crate) fn durability_on_disk(&self) -> Durability {
+        self.durability.unwrap_or(Durability::Written)
     }
 }
 

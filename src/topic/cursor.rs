@@ -12,10 +12,11 @@
 //! deleted by request are not returned, wherever the cursor stands.
 
 use super::fetcher::Limits;
-use super::partition::Shared;
 use super::records::Slice;
+use super::shared::Shared;
 use crate::error::ReadError;
 use crate::ids::Offset;
+use crate::log::cold::{READ_BYTES_MAX, READ_BYTES_MIN};
 use crate::log::{Chunk, ChunkSlice};
 use crate::sync::Arc;
 
@@ -25,6 +26,8 @@ pub(crate) struct Cursor {
     /// The next offset to be read.
     offset: Offset,
     place: Option<Place>,
+    /// How much to read from a file at once: more for who reads on and on.
+    ahead: usize,
 }
 
 #[derive(Debug)]
@@ -36,7 +39,7 @@ struct Place {
 impl Cursor {
     /// A cursor that reads from `offset` on; whether that exists shows at the first fetch.
     pub(crate) fn new(partition: Arc<Shared>, offset: Offset) -> Cursor {
-        Cursor { partition, offset, place: None }
+        Cursor { partition, offset, place: None, ahead: 0 }
     }
 
     pub(crate) fn partition(&self) -> &Arc<Shared> {
@@ -52,6 +55,7 @@ impl Cursor {
     pub(crate) fn seek(&mut self, offset: Offset) {
         self.offset = offset;
         self.place = None;
+        self.ahead = 0;
     }
 
     /// Whether a fetch may return something, an error included.
@@ -60,9 +64,11 @@ impl Cursor {
         match &self.place {
             Some(place) => {
                 let published = place.chunk.published();
-                published.bytes > place.position || published.is_sealed
+                published.bytes > place.position
+                    || published.is_sealed
+                    || self.partition.has_ended()
             }
-            None => self.partition.has_news(self.offset),
+            None => self.partition.has_news(self.offset) || self.partition.has_ended(),
         }
     }
 
@@ -84,13 +90,19 @@ impl Cursor {
     ) -> Result<Option<Slice>, ReadError> {
         loop {
             if self.place.is_none() && !self.look_up()? {
-                return Ok(None);
+                if self.is_at_end()? {
+                    return Ok(None);
+                }
+                continue;
             }
             let Some(place) = &mut self.place else { return Ok(None) };
             let published = place.chunk.published();
             if place.position == published.bytes {
                 if !published.is_sealed {
-                    return Ok(None);
+                    if self.is_at_end()? {
+                        return Ok(None);
+                    }
+                    continue;
                 }
                 // Sealed: what was published is final, and the next record is in the next chunk.
                 self.place = None;
@@ -117,7 +129,27 @@ impl Cursor {
             }
             place.position = next;
             let bytes = Chunk::slice(&place.chunk, start, cut.position);
-            return Ok(Some(self.advance(bytes, cut.end_offset)));
+            let slice = self.advance(bytes, cut.end_offset);
+            if slice.len() > 0 {
+                return Ok(Some(slice));
+            }
+            // Compaction has left nothing of these offsets.
+        }
+    }
+
+    /// Whether there is nothing more to read for now. In a log with files, what is appended and not
+    /// written is written now; when nothing will come any more, that is said.
+    #[inline]
+    fn is_at_end(&self) -> Result<bool, ReadError> {
+        if !self.partition.has_files() {
+            return Ok(true);
+        }
+        if self.partition.nudge() && self.partition.has_news(self.offset) {
+            return Ok(false);
+        }
+        match self.partition.read_ended() {
+            Some(ended) if !self.partition.has_news(self.offset) => Err(ended),
+            _ => Ok(!self.partition.has_news(self.offset)),
         }
     }
 
@@ -132,7 +164,10 @@ impl Cursor {
     /// Finds the chunk of `offset`; false while the partition has none.
     #[cold]
     fn look_up(&mut self) -> Result<bool, ReadError> {
-        let Some(chunk) = self.partition.find(self.offset)? else { return Ok(false) };
+        let Some(chunk) = self.partition.find(self.offset, self.ahead)? else { return Ok(false) };
+        self.ahead = (2 * self.ahead).max(READ_BYTES_MIN).min(READ_BYTES_MAX);
+        // Offsets that compaction has left nothing of are passed over.
+        self.offset = self.offset.max(chunk.base_offset());
         let position = chunk.entry(self.offset).position;
         self.place = Some(Place { chunk, position });
         Ok(true)

@@ -22,8 +22,9 @@
 
 use super::cursor::Cursor;
 use super::distance::Distance;
-use super::partition::{Partition, Watcher};
+use super::partition::Partition;
 use super::records::Records;
+use super::shared::Watcher;
 use crate::error::ReadError;
 use crate::ids::{Map, Offset, TopicPartition};
 use crate::sync::planted::{Bug, planted};

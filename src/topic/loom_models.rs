@@ -6,12 +6,12 @@
 use super::config::TopicConfig;
 use super::cursor::Cursor;
 use super::fetcher::Limits;
-use super::partition::{Partition, Settings, Shared};
+use super::partition::Partition;
+use super::shared::{Settings, Shared};
 use super::{Reader, Topic};
 use crate::clock::ManualClock;
 use crate::error::ReadError;
 use crate::ids::Offset;
-use crate::log::Pool;
 use crate::record::Record;
 use crate::sync::explore::explore;
 use crate::sync::planted::{Bug, caught};
@@ -36,8 +36,8 @@ fn config() -> TopicConfig {
 /// A partition without a topic, whose look-up would only add schedules.
 fn partition(config: TopicConfig, chunk_bytes: usize) -> Partition {
     let config = config.segment_bytes(chunk_bytes);
-    let pool = Pool::new(config.chunk_bytes());
-    let settings = Arc::new(Settings { name: "t".into(), config, pool });
+    let chunk_bytes = config.chunk_bytes();
+    let settings = Settings::new("t".into(), config, chunk_bytes);
     Partition { shared: Arc::new(Shared::new(settings, 0)) }
 }
 

@@ -6,37 +6,51 @@
 //! | File | Its one job |
 //! |---|---|
 //! | `config.rs` | Settings, the rule for names. |
-//! | `partition.rs` | One log, its stripe lock, who waits for it. |
+//! | `partition.rs` | A partition, as users hold it. |
+//! | `shared.rs` | One log, its stripe lock, who waits for it. |
+//! | `settle.rs` | From an append to the files: who writes, who waits. |
+//! | `files.rs` `session.rs` | The files of a partition; the note of a good end. |
 //! | `cursor.rs` | A place in a partition from which to read on. |
 //! | `fetcher.rs` | Several cursors, and sleeping until one has records. |
 //! | `distance.rs` | How far a reader stays behind a writer. |
 //! | `reader.rs` | That, for users without a group. |
 //! | `records.rs` | What reading returns. |
 
+mod clean;
 mod config;
 mod cursor;
 mod distance;
 mod fetcher;
+mod files;
 #[cfg(all(test, loom))]
 mod loom_models;
 mod partition;
 mod reader;
 mod records;
+pub(crate) mod session;
+mod settle;
+mod shared;
+mod stats;
 
-pub use config::{Durability, TopicConfig};
+pub use config::{Cleanup, Durability, TopicConfig};
 pub(crate) use fetcher::{ALARM, Fetcher, Limits};
-pub(crate) use partition::Shared;
-pub use partition::{Partition, PartitionStats};
+pub use partition::Partition;
 pub use reader::Reader;
 pub use records::{
     ConsumerRecord, Headers, PartitionRecords, PartitionRecordsIter, Records, RecordsIter,
 };
 
-use crate::error::TopicError;
-use crate::ids::{PartitionId, Timestamp, TopicName};
-use crate::log::Pool;
+pub(crate) use files::{Files, Opened};
+pub(crate) use settle::Ticket;
+pub(crate) use shared::Shared;
+pub use stats::{PartitionStats, TopicStats};
+
+use crate::error::{FlushError, OpenError, TopicError};
+use crate::ids::{PartitionId, Timestamp, TopicName, TopicPartition};
+use crate::log::CHUNK_BYTES;
+use crate::log::report::PartitionReport;
 use crate::sync::{Arc, Mutex, Shelf};
-use partition::Settings;
+use shared::Settings;
 use std::sync::Weak;
 
 /// A named log, cut into partitions: a handle that is cheap to clone.
@@ -62,34 +76,26 @@ struct Inner {
     /// The name, as text: partitioners are shown it for every record.
     text: Box<str>,
     settings: Arc<Settings>,
+    /// Where the topic's partitions have their directories; `None` in memory.
+    home: Option<std::sync::Arc<dyn Home>>,
     partitions: Shelf<Arc<Shared>>,
     /// Held while partitions are added. Guards who wants to know.
     growing: Mutex<Vec<Weak<dyn Growth>>>,
+}
+
+/// The directory that a topic's partitions are in.
+pub(crate) trait Home: Send + Sync + std::fmt::Debug {
+    /// Opens a partition's directory.
+    fn open(&self, of: &TopicPartition, config: &TopicConfig) -> Result<Opened, OpenError>;
+
+    /// Makes directories for more partitions, and notes durably that the topic has them.
+    fn grow(&self, topic: &TopicName, current: u32, total: u32) -> Result<(), TopicError>;
 }
 
 /// Somebody who wants to know when a topic gets more partitions.
 pub(crate) trait Growth: Send + Sync + std::fmt::Debug {
     /// Called after partitions were added, with no lock held.
     fn grown(&self);
-}
-
-/// What a topic holds and what was done to it.
-///
-/// ```
-/// use anabranch::{Topic, TopicConfig};
-///
-/// let topic = Topic::in_memory("orders", TopicConfig::new().partitions(3))?;
-/// let stats = topic.stats();
-/// assert_eq!((stats.partitions.len(), stats.total.records), (3, 0));
-/// # Ok::<(), anabranch::Error>(())
-/// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TopicStats {
-    /// Each partition by itself, by number.
-    pub partitions: Vec<PartitionStats>,
-    /// The sum over all partitions.
-    pub total: PartitionStats,
 }
 
 impl Topic {
@@ -101,13 +107,42 @@ impl Topic {
     pub fn in_memory(name: impl Into<TopicName>, config: TopicConfig) -> Result<Topic, TopicError> {
         let name = name.into();
         config.check(&name)?;
-        let pool = Pool::new(config.chunk_bytes());
-        let (text, count) = (name.as_str().into(), config.partitions);
-        let settings = Arc::new(Settings { name, config, pool });
-        let inner =
-            Inner { text, settings, partitions: Shelf::new(), growing: Mutex::new(Vec::new()) };
-        inner.grow(count);
+        config.check_in_memory(&name)?;
+        let chunk_bytes = config.chunk_bytes();
+        let count = config.partitions;
+        let inner = Inner::new(Settings::new(name, config, chunk_bytes), None);
+        inner.grow(count, |settings, id| Shared::new(Arc::clone(settings), id));
         Ok(Topic { inner: Arc::new(inner) })
+    }
+
+    /// Opens a topic in a directory; each partition's directory is there.
+    pub(crate) fn open(
+        name: TopicName,
+        config: TopicConfig,
+        home: std::sync::Arc<dyn Home>,
+    ) -> Result<(Topic, Vec<PartitionReport>), OpenError> {
+        // What a chunk holds is kept in a file, so its size does not follow what is retained.
+        let count = config.partitions;
+        let topic = Topic {
+            inner: Arc::new(Inner::new(Settings::new(name, config, CHUNK_BYTES), Some(home))),
+        };
+        let mut reports = Vec::new();
+        for id in 0..count {
+            reports.push(topic.open_partition(id)?);
+        }
+        Ok((topic, reports))
+    }
+
+    /// Opens the next partition, whose directory is there.
+    fn open_partition(&self, id: PartitionId) -> Result<PartitionReport, OpenError> {
+        let home = self.inner.home.as_ref().expect("only a topic in a directory opens partitions");
+        let of = TopicPartition { topic: self.topic_name().clone(), partition: id };
+        let settings = &self.inner.settings;
+        let opened = home.open(&of, &settings.config)?;
+        let report = opened.report.clone();
+        let shared = Shared::with_files(Arc::clone(settings), id, opened);
+        self.inner.partitions.push(Arc::new(shared));
+        Ok(report)
     }
 
     /// The topic's name.
@@ -145,7 +180,18 @@ impl Topic {
         if total < current {
             return Err(TopicError::Shrink { topic: topic.clone(), current, requested: total });
         }
-        self.inner.grow(total);
+        match &self.inner.home {
+            None => self.inner.grow(total, |settings, id| Shared::new(Arc::clone(settings), id)),
+            Some(home) => {
+                home.grow(topic, current, total)?;
+                for id in current..total {
+                    self.open_partition(id).map_err(|source| {
+                        let (topic, source) = (topic.clone(), Box::new(source));
+                        TopicError::Open { topic, source }
+                    })?;
+                }
+            }
+        }
         watchers.retain(|watcher| watcher.strong_count() > 0);
         let to_tell: Vec<_> = watchers.iter().filter_map(Weak::upgrade).collect();
         drop(watchers);
@@ -178,6 +224,38 @@ impl Topic {
         }
     }
 
+    /// Writes and syncs what is due, drops what retention does not keep, and cleans what compaction is
+    /// to clean.
+    pub(crate) fn keep_house(&self, syncs: bool) {
+        let now = self.now();
+        for id in 0..self.partition_count() {
+            if let Some(partition) = self.shared(id) {
+                partition.keep_house(now, syncs);
+            }
+        }
+    }
+
+    /// Writes and syncs everything, and takes nothing any more. Returns the first error; all partitions
+    /// are closed whatever happens.
+    pub(crate) fn close(&self) -> Result<(), FlushError> {
+        let mut first = Ok(());
+        for id in 0..self.partition_count() {
+            if let Some(partition) = self.shared(id) {
+                first = first.and(partition.close());
+            }
+        }
+        first
+    }
+
+    /// Takes nothing any more; what was appended need not reach the disk.
+    pub(crate) fn abandon(&self) {
+        for id in 0..self.partition_count() {
+            if let Some(partition) = self.shared(id) {
+                partition.abandon();
+            }
+        }
+    }
+
     #[inline]
     pub(crate) fn shared(&self, id: PartitionId) -> Option<&Arc<Shared>> {
         self.inner.partitions.get(id)
@@ -192,16 +270,31 @@ impl Topic {
         self.inner.settings.now()
     }
 
+    /// How long the topic's clock has been running.
+    pub(crate) fn elapsed(&self) -> std::time::Duration {
+        self.inner.settings.clock.elapsed()
+    }
+
     pub(crate) fn config(&self) -> &TopicConfig {
         &self.inner.settings.config
     }
 }
 
 impl Inner {
+    fn new(settings: Arc<Settings>, home: Option<std::sync::Arc<dyn Home>>) -> Inner {
+        Inner {
+            text: settings.name.as_str().into(),
+            settings,
+            home,
+            partitions: Shelf::new(),
+            growing: Mutex::new(Vec::new()),
+        }
+    }
+
     /// The caller is the only one who grows.
-    fn grow(&self, total: u32) {
+    fn grow(&self, total: u32, make: impl Fn(&Arc<Settings>, PartitionId) -> Shared) {
         for id in self.partitions.len()..total {
-            self.partitions.push(Arc::new(Shared::new(Arc::clone(&self.settings), id)));
+            self.partitions.push(Arc::new(make(&self.settings, id)));
         }
     }
 }

@@ -9,7 +9,7 @@
 //!         └─► Slice (partition 3) ─► chunk ▒│batch│▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒
 //! ```
 
-use super::partition::Shared;
+use super::shared::Shared;
 use crate::ids::{Offset, PartitionId, Timestamp, TopicName, TopicPartition};
 use crate::log::ChunkSlice;
 use crate::log::batch::{HeaderWalk, RecordRef, RecordWalk, base_offset, batch_bytes};
@@ -24,13 +24,19 @@ pub(crate) struct Slice {
     topic: TopicName,
     partition: PartitionId,
     offsets: Range<Offset>,
+    len: usize,
 }
 
 impl Slice {
     #[inline]
     pub(crate) fn new(bytes: ChunkSlice, partition: &Shared, offsets: Range<Offset>) -> Slice {
         let topic = partition.settings.name.clone();
-        Slice { bytes, topic, partition: partition.id(), offsets }
+        let len = usize::try_from(offsets.end - offsets.start).unwrap_or(usize::MAX);
+        let mut slice = Slice { bytes, topic, partition: partition.id(), offsets, len };
+        if partition.settings.config.cleanup.compacts() {
+            slice.len = slice.iter().count();
+        }
+        slice
     }
 
     /// The bytes of the batches, headers included.
@@ -42,7 +48,7 @@ impl Slice {
     /// The number of records. In a log that is not compacted offsets have no gaps.
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        usize::try_from(self.offsets.end - self.offsets.start).unwrap_or(usize::MAX)
+        self.len
     }
 
     pub(crate) fn iter(&self) -> SliceIter<'_> {

@@ -48,6 +48,8 @@ impl Reading {
 pub(crate) struct Contender {
     pub(crate) name: &'static str,
     pub(crate) run: Box<dyn FnMut() -> Vec<Reading>>,
+    /// How far the first should be ahead of this one at least.
+    wanted: Vec<(Metric, f64)>,
 }
 
 impl Contender {
@@ -55,7 +57,13 @@ impl Contender {
         name: &'static str,
         run: impl FnMut() -> Vec<Reading> + 'static,
     ) -> Contender {
-        Contender { name, run: Box::new(run) }
+        Contender { name, run: Box::new(run), wanted: Vec::new() }
+    }
+
+    /// Says that in this metric the first should do at least `ratio` times as well.
+    pub(crate) fn wanted(mut self, metric: Metric, ratio: f64) -> Contender {
+        self.wanted.push((metric, ratio));
+        self
     }
 }
 
@@ -64,28 +72,36 @@ pub(crate) struct Series {
     pub(crate) contender: &'static str,
     pub(crate) metric: Metric,
     pub(crate) values: Vec<f64>,
+    pub(crate) wanted: Option<f64>,
 }
 
 /// How much is to be done.
 pub(crate) struct Size {
     pub(crate) scale: f64,
+    /// What takes ten gigabytes takes one.
+    pub(crate) is_small: bool,
 }
 
 impl Default for Size {
     fn default() -> Self {
-        Size { scale: 1.0 }
+        Size { scale: 1.0, is_small: false }
     }
 }
 
 impl Size {
     /// Enough to show that everything works.
     pub(crate) fn smoke() -> Self {
-        Size { scale: 0.001 }
+        Size { scale: 0.001, is_small: true }
     }
 
     /// `full` records, scaled; a multiple of 1,024, so that batches and partitions come out even.
     pub(crate) fn records(&self, full: u64) -> u64 {
         ((full as f64 * self.scale) as u64).next_multiple_of(1_024).max(1_024)
+    }
+
+    /// `full` records, scaled; a multiple of 1,000, so that batches of 100 and of 1,000 come out even.
+    pub(crate) fn thousands(&self, full: u64) -> u64 {
+        ((full as f64 * self.scale) as u64).next_multiple_of(1_000).max(1_000)
     }
 
     /// `full` of something that is not records, scaled.
@@ -107,7 +123,7 @@ pub(crate) fn run(mut contenders: Vec<Contender>, rounds: usize) -> Vec<Series> 
             }
             let readings = (contender.run)();
             if round > 0 {
-                add(&mut series[index], contender.name, readings);
+                add(&mut series[index], contender, readings);
             }
         }
     }
@@ -117,12 +133,14 @@ pub(crate) fn run(mut contenders: Vec<Contender>, rounds: usize) -> Vec<Series> 
     series.into_iter().flatten().collect()
 }
 
-fn add(series: &mut Vec<Series>, contender: &'static str, readings: Vec<Reading>) {
+fn add(series: &mut Vec<Series>, contender: &Contender, readings: Vec<Reading>) {
     for Reading { metric, value } in readings {
-        match series.iter_mut().find(|known| known.metric == metric) {
-            Some(known) => known.values.push(value),
-            None => series.push(Series { contender, metric, values: vec![value] }),
+        if let Some(known) = series.iter_mut().find(|known| known.metric == metric) {
+            known.values.push(value);
+            continue;
         }
+        let wanted = contender.wanted.iter().find(|(of, _)| *of == metric).map(|(_, ratio)| *ratio);
+        series.push(Series { contender: contender.name, metric, values: vec![value], wanted });
     }
 }
 

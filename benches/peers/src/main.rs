@@ -6,37 +6,48 @@
 //! for count and content.
 //!
 //! ```text
-//! cargo run --release -- [--case NAME]… [--rounds 5] [--scale 1.0] [--smoke] [--list]
+//! cargo run --release -- [memory|files|all] [--case NAME]… [--only PART]… [--rounds 5]
+//!                        [--scale 1.0] [--small] [--smoke] [--dir PATH] [--list]
 //! ```
 //!
-//! `--scale` multiplies the records of every case; `--smoke` runs each case once and tiny, to show
-//! that it works.
+//! Without a group or a case it is the cases in memory. `--only` keeps the contenders whose name has
+//! `PART` in it: `perf stat -e syscalls:sys_enter_fdatasync` then counts one's syncs, over all rounds
+//! (`strace` slows the threads so much that fewer share a sync). `--scale` multiplies the records of
+//! every case; `--small` makes one gigabyte of ten where a case is about opening that much; `--smoke`
+//! runs each case of both groups once and tiny, to show that it works. Files go below `--dir`, or the
+//! target folder.
 
 mod cases;
 mod contest;
+mod files;
 mod ours;
+#[cfg(feature = "broker")]
+mod ours_files;
 mod pace;
 mod payload;
 mod stats;
 
+use cases::{Case, Group};
 use contest::Size;
 use std::process::ExitCode;
 
-const USAGE: &str =
-    "usage: anabranch-peers [--case NAME]... [--rounds N] [--scale F] [--smoke] [--list]";
+const USAGE: &str = "usage: anabranch-peers [memory|files|all] [--case NAME]... [--only PART]... \
+    [--rounds N] [--scale F] [--small] [--smoke] [--dir PATH] [--list]";
 
 struct Options {
+    /// None: whatever group it is in.
+    group: Option<Group>,
     cases: Vec<String>,
+    only: Vec<String>,
     rounds: usize,
     size: Size,
 }
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    if let [flag, name, records] = args.as_slice()
-        && flag == cases::memory::CHILD_FLAG
+    if let Some((flag, args)) = args.split_first()
+        && cases::child(flag, args)
     {
-        cases::memory::child(name, records.parse().expect("the parent passes a number"));
         return ExitCode::SUCCESS;
     }
     match options(&args) {
@@ -45,7 +56,9 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(None) => {
-            cases::ALL.iter().for_each(|case| println!("{:10} {}", case.name, case.question));
+            for case in cases::all() {
+                println!("{:6} {:16} {}", case.group.name(), case.name, case.question);
+            }
             ExitCode::SUCCESS
         }
         Err(problem) => {
@@ -57,43 +70,54 @@ fn main() -> ExitCode {
 
 /// What was asked for; nothing if only the list of cases was.
 fn options(args: &[String]) -> Result<Option<Options>, String> {
-    let mut options = Options { cases: Vec::new(), rounds: 5, size: Size::default() };
+    let mut group = None;
+    let (mut cases, mut only) = (Vec::new(), Vec::new());
+    let (mut rounds, mut size, mut is_smoke) = (5, Size::default(), false);
     let mut args = args.iter();
     while let Some(flag) = args.next() {
         let mut value = || args.next().ok_or(format!("{flag} needs a value"));
         match flag.as_str() {
             "--list" => return Ok(None),
+            "memory" => group = Some(Some(Group::Memory)),
+            "files" => group = Some(Some(Group::Files)),
+            "all" => group = Some(None),
             "--smoke" => {
-                options.size = Size::smoke();
-                options.rounds = 1;
+                is_smoke = true;
+                size = Size::smoke();
+                rounds = 1;
             }
             "--case" => {
                 let name = value()?;
-                if !cases::ALL.iter().any(|case| case.name == name) {
+                if !cases::all().any(|case| case.name == name) {
                     return Err(format!("there is no case {name:?}, see --list"));
                 }
-                options.cases.push(name.clone());
+                cases.push(name.clone());
             }
-            "--rounds" => {
-                options.rounds = value()?.parse().map_err(|e| format!("--rounds: {e}"))?;
-            }
-            "--scale" => {
-                options.size.scale = value()?.parse().map_err(|e| format!("--scale: {e}"))?;
-            }
+            "--only" => only.push(value()?.clone()),
+            "--rounds" => rounds = value()?.parse().map_err(|e| format!("--rounds: {e}"))?,
+            "--scale" => size.scale = value()?.parse().map_err(|e| format!("--scale: {e}"))?,
+            "--small" => size.is_small = true,
+            "--dir" => files::folder::choose(value()?.into()),
             _ => return Err(format!("unknown argument {flag:?}")),
         }
     }
-    options.rounds = options.rounds.max(1);
-    Ok(Some(options))
+    let usual = if is_smoke || !cases.is_empty() { None } else { Some(Group::Memory) };
+    let group = group.unwrap_or(usual);
+    Ok(Some(Options { group, cases, only, rounds: rounds.max(1), size }))
 }
 
 fn run(options: &Options) {
     println!("{}\n", stats::machine());
-    let is_chosen =
-        |name: &str| options.cases.is_empty() || options.cases.iter().any(|n| n == name);
-    for case in cases::ALL.iter().filter(|case| is_chosen(case.name)) {
+    let is_chosen = |case: &&Case| {
+        options.group.is_none_or(|group| group == case.group)
+            && (options.cases.is_empty() || options.cases.iter().any(|name| name == case.name))
+    };
+    let is_kept =
+        |name: &str| options.only.is_empty() || options.only.iter().any(|part| name.contains(part));
+    for case in cases::all().filter(is_chosen) {
         println!("## {}\n\n{}\n", case.name, case.question);
-        let results = contest::run((case.contenders)(&options.size), options.rounds);
-        println!("{}", stats::table(&results));
+        let mut contenders = (case.contenders)(&options.size);
+        contenders.retain(|contender| is_kept(contender.name));
+        println!("{}", stats::table(&contest::run(contenders, options.rounds)));
     }
 }

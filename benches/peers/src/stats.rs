@@ -3,6 +3,9 @@
 use crate::contest::{Metric, Series};
 use std::fmt::Write;
 
+/// How the names of our side begin.
+const US: &str = "anabranch";
+
 /// The value below which `share` of the values lie, by the nearest rank.
 pub(crate) fn percentile(values: &mut [f64], share: f64) -> f64 {
     values.sort_by(f64::total_cmp);
@@ -38,9 +41,14 @@ pub(crate) fn table(all: &[Series]) -> String {
     for metric in metrics {
         let rows: Vec<&Series> = all.iter().filter(|series| series.metric == metric).collect();
         let first = rows[0];
+        // What is wanted is wanted of us: not of a peer that is first because we were left out.
+        let has_wanted =
+            first.contender.starts_with(US) && rows.iter().any(|row| row.wanted.is_some());
+        let (wanted, rule) = if has_wanted { (" wanted |", "--:|") } else { ("", "") };
         let _ = writeln!(
             text,
-            "| {} | median | min | max | {} ahead, medians | by round |\n|---|--:|--:|--:|--:|--:|",
+            "| {} | median | min | max | {} ahead, medians | by round |{wanted}\n\
+            |---|--:|--:|--:|--:|--:|{rule}",
             metric.name, first.contender
         );
         for row in &rows {
@@ -55,17 +63,27 @@ pub(crate) fn table(all: &[Series]) -> String {
                 digits(max)
             );
             if std::ptr::eq(*row, first) {
-                text.push_str(" | |\n");
+                text.push_str(if has_wanted { " | | |\n" } else { " | |\n" });
                 continue;
             }
             let pairs = first.values.iter().zip(&row.values);
             let by_round: Vec<f64> = pairs.map(|(a, b)| ahead(metric, *a, *b)).collect();
             let medians = ahead(metric, median(&first.values), median(&row.values));
-            let _ = writeln!(text, " {} × | {} × |", digits(medians), digits(median(&by_round)));
+            let _ = write!(text, " {} × | {} × |", digits(medians), digits(median(&by_round)));
+            let _ = match row.wanted.filter(|_| has_wanted) {
+                Some(wanted) => {
+                    writeln!(text, " {} {} × |", verdict(medians, wanted), digits(wanted))
+                }
+                None => writeln!(text, "{}", if has_wanted { " |" } else { "" }),
+            };
         }
         text.push('\n');
     }
     text
+}
+
+fn verdict(ahead: f64, wanted: f64) -> &'static str {
+    if ahead >= wanted { "✓" } else { "✗" }
 }
 
 /// Three digits that matter.

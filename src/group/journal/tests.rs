@@ -40,7 +40,7 @@ impl OffsetsLog for MoodyLog {
         self.partition.enqueue(records)
     }
 
-    fn settle(&self, ticket: Ticket) -> Result<(), AppendError> {
+    fn settle(&self, ticket: Ticket, synced: bool) -> Result<(), AppendError> {
         let fate = self.fates.lock().pop();
         let is_safe = match fate {
             None => true,
@@ -51,7 +51,7 @@ impl OffsetsLog for MoodyLog {
                 word.recv().unwrap()
             }
         };
-        if is_safe { self.partition.settle(ticket) } else { Err(refusal()) }
+        if is_safe { self.partition.settle(ticket, synced) } else { Err(refusal()) }
     }
 
     fn now(&self) -> Timestamp {

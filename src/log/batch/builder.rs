@@ -3,9 +3,9 @@
 //! The buffer is handed back when the batch is done, so that a producer allocates as often as it
 //! has batches in flight, not as often as it sends.
 
-use super::encode::{Encoded, put_header, timestamp_delta};
-use super::header::HEADER_BYTES;
-use super::record::{put_record, record_bytes_max};
+use super::encode::Encoded;
+use super::open::OpenBatch;
+use super::record::record_bytes_max;
 use crate::ids::Timestamp;
 use crate::record::{Record, TimestampType};
 
@@ -16,35 +16,25 @@ use crate::record::{Record, TimestampType};
 /// [`set_log_append_time`](super::set_log_append_time) make it the log's.
 #[derive(Debug, Default)]
 pub(crate) struct BatchBuilder {
-    /// Zeros, or leftovers, behind `end`.
+    /// Zeros, or leftovers, behind the open batch.
     buffer: Vec<u8>,
-    end: usize,
-    count: u32,
-    base_timestamp: Timestamp,
-    max_timestamp: Timestamp,
+    open: OpenBatch,
 }
 
 impl BatchBuilder {
     /// A builder that fills `buffer` from its start; what it holds is lost, its allocation is used.
     pub(crate) fn with_buffer(buffer: Vec<u8>) -> Self {
-        BatchBuilder { buffer, end: HEADER_BYTES, ..BatchBuilder::default() }
+        BatchBuilder { buffer, open: OpenBatch::default() }
     }
 
     /// Adds a record with this timestamp; its own is not looked at.
     #[inline]
     pub(crate) fn push(&mut self, record: &Record<'_>, timestamp: Timestamp) {
-        if self.count == 0 {
-            self.base_timestamp = timestamp;
-            self.max_timestamp = timestamp;
-        }
-        self.max_timestamp = self.max_timestamp.max(timestamp);
-        let delta = timestamp_delta(timestamp, self.base_timestamp);
-        let needed = self.end + record_bytes_max(record);
+        let needed = self.open.bytes() + record_bytes_max(record);
         if self.buffer.len() < needed {
             self.grow(needed);
         }
-        self.end += put_record(&mut self.buffer[self.end..], record, self.count, delta);
-        self.count += 1;
+        self.open.push(&mut self.buffer, record, timestamp);
     }
 
     #[cold]
@@ -54,12 +44,12 @@ impl BatchBuilder {
 
     /// What the batch takes so far, header included.
     pub(crate) fn bytes(&self) -> usize {
-        self.end
+        self.open.bytes()
     }
 
     /// How many records it has so far.
     pub(crate) fn count(&self) -> u32 {
-        self.count
+        self.open.count()
     }
 
     /// Completes the batch.
@@ -68,14 +58,7 @@ impl BatchBuilder {
     ///
     /// If it has no records.
     pub(crate) fn finish(mut self) -> EncodedBatch {
-        assert!(self.count > 0, "a batch holds at least one record");
-        let encoded = Encoded {
-            bytes: self.end,
-            count: self.count,
-            base_timestamp: self.base_timestamp,
-            max_timestamp: self.max_timestamp,
-        };
-        put_header(&mut self.buffer, &encoded, 0, TimestampType::CreateTime);
+        let encoded = self.open.finish(&mut self.buffer, 0, TimestampType::CreateTime);
         EncodedBatch { buffer: self.buffer, encoded }
     }
 }

@@ -19,6 +19,7 @@ pub(super) const CRC_AT: usize = 17;
 pub(super) const CRC_END: usize = 21;
 
 pub(super) const LENGTH_AT: usize = 8;
+pub(super) const EPOCH_AT: usize = 12;
 pub(super) const MAGIC_AT: usize = 16;
 pub(super) const ATTRIBUTES_AT: usize = 21;
 pub(super) const LAST_OFFSET_DELTA_AT: usize = 23;
@@ -295,6 +296,12 @@ pub(crate) fn count(bytes: &[u8]) -> u32 {
 #[inline]
 pub(crate) fn set_base_offset(batch: &mut [u8], offset: Offset) {
     batch[..8].copy_from_slice(&offset.to_be_bytes());
+}
+
+/// Says which leader appended a batch. The CRC does not cover the leader epoch.
+#[inline]
+pub(crate) fn set_leader_epoch(batch: &mut [u8], epoch: i32) {
+    batch[EPOCH_AT..][..4].copy_from_slice(&epoch.to_be_bytes());
 }
 
 /// Stamps every record of a batch with the time it was appended, as Kafka's broker does: by the

@@ -21,7 +21,7 @@
 //! | File | Its one job |
 //! |---|---|
 //! | `encode.rs` `record.rs` | Records to a batch, in place; one record to bytes. |
-//! | `builder.rs` | A batch that is built over time. |
+//! | `open.rs` `builder.rs` | A batch that is built over time, in place or in a buffer of its own. |
 //! | `header.rs` | The fixed part, read and written; what is patched later; peeks. |
 //! | `walk.rs` | A batch to records, without a copy. |
 //! | `retain.rs` | What compaction leaves of a batch. |
@@ -38,6 +38,7 @@ mod builder;
 mod crc;
 mod encode;
 mod header;
+mod open;
 mod record;
 mod retain;
 mod validate;
@@ -53,9 +54,10 @@ pub use encode::Stamps;
 pub(crate) use encode::{Encoded, encode_batch};
 pub(crate) use header::{
     BatchHeader, HEADER_BYTES, base_offset, batch_bytes, last_offset, max_timestamp,
-    set_base_offset, set_log_append_time,
+    set_base_offset, set_leader_epoch, set_log_append_time,
 };
+pub(crate) use open::OpenBatch;
 pub(crate) use record::record_bytes_max;
 pub(crate) use retain::retain;
 pub(crate) use validate::{Checks, validate};
-pub(crate) use walk::{HeaderWalk, RawHeaders, RecordRef, RecordWalk};
+pub(crate) use walk::{HeaderWalk, RawHeaders, RecordRef, RecordWalk, whole_batches};

@@ -160,6 +160,19 @@ fn read_bytes<'a>(bytes: &'a [u8], at: &mut usize) -> Option<Option<&'a [u8]>> {
     Some(Some(run))
 }
 
+/// The batches that `bytes` consist of, one after the other; they were encoded or validated.
+pub(crate) fn whole_batches(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let (batch, behind) = rest.split_at(header::batch_bytes(rest));
+        rest = behind;
+        Some(batch)
+    })
+}
+
 /// The headers of a record, parsed when asked for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RawHeaders<'a> {

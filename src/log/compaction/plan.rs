@@ -79,6 +79,7 @@ mod tests {
             end_offset: index * 10 + 10,
             bytes,
             crc: 0,
+            index_crc: 0,
             max_timestamp: Timestamp::from_millis(0),
             is_compacted,
         }

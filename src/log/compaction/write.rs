@@ -139,6 +139,7 @@ impl<'d> Swap<'d> {
             end_offset: base_offset,
             bytes: 0,
             crc: 0,
+            index_crc: 0,
             max_timestamp: NO_TIMESTAMP,
             is_compacted: is_clean,
         };

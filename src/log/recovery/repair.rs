@@ -13,7 +13,8 @@ use crate::ids::Offset;
 use crate::log::disk::{DiskFile, OpenMode};
 use crate::log::disk_io::write_all_at;
 use crate::log::epochs::Epochs;
-use crate::log::facts::{FileKind, file_name};
+use crate::log::facts::{FileKind, SegmentFacts, file_name};
+use crate::log::index;
 use crate::log::mark::Mark;
 use crate::log::report::{PartitionReport, TornTail};
 use crate::log::segments_file;
@@ -49,7 +50,7 @@ pub(super) fn finish(
         report.torn = cut(place, &scan)?;
         finish_swaps(place, &plan)?;
         list_rolled(place, &survey, &mut plan, &mut scan)?;
-        mark = move_mark(place, &mut survey, &plan, &mut scan, epochs.latest())?;
+        mark = move_mark(&mut survey, &plan, &mut scan, epochs.latest())?;
         report.leftovers_removed = plan.leftovers.len();
         remove(place, &plan.leftovers)?;
     }
@@ -75,8 +76,7 @@ fn list_rolled(
 ) -> Result<(), DiskError> {
     let mut is_changed = plan.is_rebuild || !scan.rolled.is_empty();
     for rolled in &scan.rolled {
-        seal(place, rolled)?;
-        plan.sealed.push(rolled.facts());
+        plan.sealed.push(seal(place, rolled)?);
     }
     if scan.active.end_offset < plan.log_start {
         // All there is was deleted by the user, and what was behind it is lost.
@@ -91,7 +91,6 @@ fn list_rolled(
 
 /// Moves the mark to the start of the active segment, unless it lies in that already.
 fn move_mark(
-    place: &Place<'_>,
     survey: &mut Survey,
     plan: &Plan,
     scan: &mut Scan,
@@ -221,7 +220,7 @@ fn trim(file: &dyn DiskFile, path: &Path, bytes: u64) -> Result<(), DiskError> {
 }
 
 /// Makes a rolled segment durable, and stores its index.
-fn seal(place: &Place<'_>, rolled: &Scanned) -> Result<(), DiskError> {
+fn seal(place: &Place<'_>, rolled: &Scanned) -> Result<SegmentFacts, DiskError> {
     let path = place.path(rolled.base_offset, FileKind::Log);
     let bytes = rolled.end.position;
     let file = place.open(rolled.base_offset, FileKind::Log, OpenMode::Write)?;
@@ -241,18 +240,8 @@ fn seal(place: &Place<'_>, rolled: &Scanned) -> Result<(), DiskError> {
         at += piece.len() as u64;
     }
     file.sync_data().map_err(DiskError::at("sync", &path))?;
-    let index = &rolled.end.index;
-    for (kind, bytes) in [
-        (FileKind::Index, index.encode_offsets(rolled.base_offset)),
-        (FileKind::TimeIndex, index.encode_times(rolled.base_offset)),
-    ] {
-        let path = place.path(rolled.base_offset, kind);
-        let file =
-            place.disk.open(&path, OpenMode::Replace).map_err(DiskError::at("create", &path))?;
-        write_all_at(&*file, &bytes, 0).map_err(DiskError::at("write", &path))?;
-        file.sync_data().map_err(DiskError::at("sync", &path))?;
-    }
-    Ok(())
+    let index_crc = index::store(place.disk, place.dir, rolled.base_offset, &rolled.end.index)?;
+    Ok(rolled.facts(index_crc))
 }
 
 /// Begins again at the log's start, behind all that is there, so that no offset is given twice.

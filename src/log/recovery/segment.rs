@@ -41,12 +41,14 @@ impl End {
 }
 
 impl Scanned {
-    pub(super) fn facts(&self) -> SegmentFacts {
+    /// What is listed of it, given the checksum of its stored index.
+    pub(super) fn facts(&self, index_crc: u32) -> SegmentFacts {
         SegmentFacts {
             base_offset: self.base_offset,
             end_offset: self.end.offset,
             bytes: self.end.position,
             crc: self.end.crc.value(),
+            index_crc,
             max_timestamp: self.end.index.max_timestamp(),
             is_compacted: self.has_gaps,
         }

@@ -1,6 +1,6 @@
 //! How many records a second go from one thread to another in batches of 64?
 
-use super::Case;
+use super::{Case, Group};
 use crate::contest::{Contender, Reading, Size, race};
 use crate::ours::{self, Subscriber};
 use crate::pace::{Behind, Pace};
@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use disruptor::{BusySpin, EventPoller, Polling, Producer, SingleProducerBarrier};
 
 pub(crate) const CASE: Case = Case {
+    group: Group::Memory,
     name: "batch64",
     question: "One thread to one thread, batches of 64. The channel and the rings keep nothing; \
         the disruptors spin; kafko and merkql write files (and get fewer records).",

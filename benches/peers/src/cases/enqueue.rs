@@ -1,11 +1,12 @@
 //! How many records a second go from one thread to another when the producer may batch them?
 
-use super::Case;
 use super::single::{anabranch, crossbeam_inline};
+use super::{Case, Group};
 use crate::contest::{Contender, Size};
 use crate::ours;
 
 pub(crate) const CASE: Case = Case {
+    group: Group::Memory,
     name: "enqueue",
     question: "One thread to one thread, records enqueued one by one without lingering.",
     contenders,

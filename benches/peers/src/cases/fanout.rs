@@ -1,7 +1,7 @@
 //! How many records a second can one thread publish to four readers of everything?
 
-use super::Case;
 use super::batch64::CAPACITY;
+use super::{Case, Group};
 use crate::contest::{Contender, Reading, Side, Size, race};
 use crate::ours::{self, Subscriber};
 use crate::pace::{Behind, Pace};
@@ -9,6 +9,7 @@ use crate::payload::{Inline, Payloads, Seen};
 use tokio::sync::broadcast;
 
 pub(crate) const CASE: Case = Case {
+    group: Group::Memory,
     name: "fanout",
     question: "One thread to four readers of everything, batches of 64; records published. \
         Broadcast would drop what a slow reader has not seen, so its sender is held back.",

@@ -3,8 +3,8 @@
 //! Every sender has all keys, so each partition is written by all four. The channels get the same
 //! murmur2 hash; their batch is grouped by partition before it is sent.
 
-use super::Case;
 use super::batch64::CAPACITY;
+use super::{Case, Group};
 use crate::contest::{Contender, Reading, Side, Size, race};
 use crate::ours::{self, Subscriber};
 use crate::pace::{Behind, Pace};
@@ -13,11 +13,13 @@ use std::sync::Mutex;
 
 pub(crate) const CASES: [Case; 2] = [
     Case {
+        group: Group::Memory,
         name: "keyed4",
         question: "Four threads, keyed, four partitions, four threads; batches of 64.",
         contenders: batches,
     },
     Case {
+        group: Group::Memory,
         name: "keyed4single",
         question: "Four threads, keyed, four partitions, four threads; each record by itself.",
         contenders: singles,

@@ -2,7 +2,7 @@
 //!
 //! Each figure is what the resident set of a process of its own grows by: this program starts itself.
 
-use super::Case;
+use super::{Case, Group};
 use crate::contest::{Contender, Metric, Reading, Size};
 use crate::ours;
 use crate::payload::{BYTES, Payloads};
@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::process::Command;
 
 pub(crate) const CASE: Case = Case {
+    group: Group::Memory,
     name: "memory",
     question: "Resident bytes for each retained record of 100 bytes, and for each partition of a \
         topic of 100,000 that nothing was sent to.",

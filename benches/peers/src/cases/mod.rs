@@ -3,8 +3,9 @@
 mod batch64;
 mod enqueue;
 mod fanout;
+pub(crate) mod files;
 mod keyed4;
-pub(crate) mod memory;
+mod memory;
 mod random;
 mod roundtrip;
 mod scan;
@@ -16,12 +17,29 @@ use crate::contest::{Contender, Size};
 /// A question and who answers it.
 #[derive(Clone, Copy)]
 pub(crate) struct Case {
+    pub(crate) group: Group,
     pub(crate) name: &'static str,
     pub(crate) question: &'static str,
     pub(crate) contenders: fn(&Size) -> Vec<Contender>,
 }
 
-pub(crate) const ALL: &[Case] = &[
+/// Where our topics live in a case.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Group {
+    Memory,
+    Files,
+}
+
+impl Group {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Group::Memory => "memory",
+            Group::Files => "files",
+        }
+    }
+}
+
+const MEMORY: &[Case] = &[
     batch64::CASE,
     single::CASE,
     enqueue::CASE,
@@ -34,3 +52,24 @@ pub(crate) const ALL: &[Case] = &[
     memory::CASE,
     random::CASE,
 ];
+
+pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
+    MEMORY.iter().chain(files::CASES)
+}
+
+/// Whether this process was started by a case, to do a part of it: then it has been done.
+pub(crate) fn child(flag: &str, args: &[String]) -> bool {
+    match (flag, args) {
+        (memory::CHILD_FLAG, [name, records]) => {
+            memory::child(name, records.parse().expect("the parent passes a number"));
+            true
+        }
+        #[cfg(feature = "broker")]
+        (files::reopen::CHILD_FLAG, [dir, records]) => {
+            let records = records.parse().expect("the parent passes a number");
+            crate::ours_files::leave_behind(dir.as_ref(), records);
+            true
+        }
+        _ => false,
+    }
+}

@@ -1,12 +1,13 @@
 //! How long does it take to find a record by its offset?
 
-use super::Case;
+use super::{Case, Group};
 use crate::contest::{Contender, Metric, Reading, Size};
 use crate::ours;
 use crate::payload::{BYTES, Payloads};
 use std::time::Instant;
 
 pub(crate) const CASE: Case = Case {
+    group: Group::Memory,
     name: "random",
     question: "Reading single records by offset, in no order, from a full chunk of 4 MiB that \
         holds a batch for every record.",

@@ -1,6 +1,6 @@
 //! How long does one record take to another thread and back, and to a thread that sleeps?
 
-use super::Case;
+use super::{Case, Group};
 use crate::contest::{Contender, Metric, Reading, Size, race};
 use crate::ours::{self, Subscriber};
 use crate::payload::{Inline, Payloads};
@@ -8,6 +8,7 @@ use crate::stats::percentile;
 use std::time::{Duration, Instant};
 
 pub(crate) const CASE: Case = Case {
+    group: Group::Memory,
     name: "roundtrip",
     question: "One record to another thread and back, again and again; and one record to a \
         thread that has heard nothing for 200 µs.",

@@ -1,6 +1,6 @@
 //! How close does reading a retained log come to reading plain memory?
 
-use super::Case;
+use super::{Case, Group};
 use crate::contest::{Contender, Metric, Reading, Size};
 use crate::ours::{self, Subscriber};
 use crate::payload::{BYTES, Payloads};
@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 pub(crate) const CASE: Case = Case {
+    group: Group::Memory,
     name: "scan",
     question: "One thread reads everything that is retained, 10 million records: touching both \
         ends of each value, and adding up all its words.",

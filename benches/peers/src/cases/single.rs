@@ -1,13 +1,14 @@
 //! How many records a second go from one thread to another, each sent by itself?
 
-use super::Case;
 use super::batch64::CAPACITY;
+use super::{Case, Group};
 use crate::contest::{Contender, Reading, Size, race};
 use crate::ours::{self, Subscriber};
 use crate::pace::{Behind, Pace};
 use crate::payload::{Inline, Payloads, Seen};
 
 pub(crate) const CASE: Case = Case {
+    group: Group::Memory,
     name: "single",
     question: "One thread to one thread, each record sent by itself and acknowledged.",
     contenders,

@@ -4,7 +4,7 @@
 //! asleep before every burst or in the middle of reading. The wall time holds what the scheduler
 //! does with 65 threads; the publisher's own processor time does not.
 
-use super::Case;
+use super::{Case, Group};
 use crate::contest::{Contender, Metric, Reading, Side, Size, race};
 use crate::ours::{self, Subscriber};
 use crate::pace::{Behind, Pace};
@@ -13,6 +13,7 @@ use rustix::time::{ClockId, clock_gettime};
 use std::time::{Duration, Instant};
 
 pub(crate) const CASE: Case = Case {
+    group: Group::Memory,
     name: "subscribers",
     question: "Publishing a batch of 64 to 1 and to 64 subscribers of everything, asleep before \
         each burst of 64 batches, or reading.",

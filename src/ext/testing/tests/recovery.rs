@@ -120,6 +120,7 @@ impl Writer {
             end_offset: active.end_offset,
             bytes: active.bytes,
             crc: active.crc.value(),
+            index_crc: 0,
             max_timestamp: active.index.max_timestamp(),
             is_compacted: false,
         };

@@ -101,6 +101,7 @@ impl Log {
             end_offset: self.next,
             bytes: bytes.len() as u64,
             crc: Crc::of(&bytes),
+            index_crc: 0,
             max_timestamp: Timestamp::from_millis(self.active_max),
             is_compacted: false,
         });

@@ -95,12 +95,14 @@ impl World {
 
     pub(super) fn facts(&self, segment: usize) -> SegmentFacts {
         let bytes = self.segments[segment].concat();
+        let (index, base) = (self.index(segment), self.base(segment));
         SegmentFacts {
-            base_offset: self.base(segment),
+            base_offset: base,
             end_offset: self.base(segment + 1),
             bytes: bytes.len() as u64,
             crc: Crc::of(&bytes),
-            max_timestamp: self.index(segment).max_timestamp(),
+            index_crc: index_crc(&index.encode_offsets(base), &index.encode_times(base)),
+            max_timestamp: index.max_timestamp(),
             is_compacted: false,
         }
     }

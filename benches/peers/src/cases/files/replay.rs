@@ -1,0 +1,95 @@
+//! How many records a second come back from files when everything is read and verified?
+
+use super::batch::BATCH;
+use crate::cases::{Case, Group};
+use crate::contest::{Contender, MILLIONS, Reading, Size};
+use crate::files::commitlog::{self, Limit};
+use crate::files::folder;
+use crate::files::kafko::{self, Under};
+use crate::files::raw::{self, Batches};
+use std::fs::File;
+use std::hint::black_box;
+use std::time::Instant;
+use tempfile::TempDir;
+
+pub(crate) const CASE: Case = Case {
+    group: Group::Files,
+    name: "replay",
+    question: "One thread opens a log of 1 GiB that was closed, written in batches of 100, and reads \
+        it all with its checksums verified; the files are in the page cache. Raw is `pread` and \
+        CRC-32C of the same bytes. commitlog reads as much at a time as it does by default, or \
+        more. kafko has 40,000 records and reads an evenly spread tenth.",
+    contenders,
+};
+
+/// Makes 1 GiB of our batches.
+const RECORDS: u64 = 10_000_000;
+const KAFKO_RECORDS: u64 = 40_000;
+/// What is read at a time: fits into a core's second cache, where the CRC finds it. From 16 KiB to 1 MiB
+/// nothing is clearly faster.
+pub(super) const READ_BYTES: usize = 64 << 10;
+
+fn contenders(size: &Size) -> Vec<Contender> {
+    let (records, few) = (size.thousands(RECORDS), size.thousands(KAFKO_RECORDS));
+    vec![
+        #[cfg(feature = "broker")]
+        Contender::new("anabranch poll", {
+            let mut filled: Option<TempDir> = None;
+            move || {
+                let dir = filled.get_or_insert_with(|| {
+                    let dir = folder::fresh();
+                    crate::ours_files::fill(dir.path(), records, BATCH);
+                    folder::settle();
+                    dir
+                });
+                Reading::rate(records, crate::ours_files::replay(dir.path(), records))
+            }
+        }),
+        Contender::new("raw pread and CRC-32C", {
+            let mut filled: Option<(TempDir, File)> = None;
+            move || {
+                let (_, file) = filled.get_or_insert_with(|| {
+                    let dir = folder::fresh();
+                    let file = raw::fill(dir.path(), &Batches::of(BATCH), records);
+                    folder::settle();
+                    (dir, file)
+                });
+                let began = Instant::now();
+                let mut crc = 0;
+                raw::read(file, 0, READ_BYTES, |piece| crc ^= raw::crc(piece));
+                black_box(crc);
+                Reading::rate(records, began.elapsed())
+            }
+        })
+        .wanted(MILLIONS, 0.6),
+        commitlog("commitlog read", records, Limit::Default).wanted(MILLIONS, 2.0),
+        commitlog("commitlog read, 64 KiB at a time", records, Limit::Large),
+        Contender::new("kafko next_record", {
+            let mut filled: Option<TempDir> = None;
+            move || {
+                let dir = filled.get_or_insert_with(|| {
+                    let dir = folder::fresh();
+                    kafko::send_batches(dir.path(), few, BATCH, Under::OneThread);
+                    folder::settle();
+                    dir
+                });
+                let (count, took) = kafko::replay_tenth(dir.path(), few);
+                Reading::rate(count, took)
+            }
+        })
+        .wanted(MILLIONS, 100.0),
+    ]
+}
+
+fn commitlog(name: &'static str, records: u64, limit: Limit) -> Contender {
+    let mut filled: Option<TempDir> = None;
+    Contender::new(name, move || {
+        let dir = filled.get_or_insert_with(|| {
+            let dir = folder::fresh();
+            commitlog::append_batches(dir.path(), records, BATCH);
+            folder::settle();
+            dir
+        });
+        Reading::rate(records, commitlog::replay(dir.path(), records, limit))
+    })
+}

@@ -1,0 +1,221 @@
+//! A broker's directory: where its topics' partitions lie, and the list of them.
+//!
+//! ```text
+//!  data/LOCK   held for as long as the broker is open
+//!       manifest   the topics and their settings
+//!       clean      there while the directory is closed in good order
+//!       orders-0/  orders-1/ …   one for each partition, as in Kafka
+//! ```
+//!
+//! Invariants:
+//! 1. Directories come before the list names them, and the list forgets them before they go, durably.
+//! 2. What the list does not name is left alone.
+
+use super::manifest::{MANIFEST_FILE, Manifest};
+use crate::error::{DiskError, OpenError, TopicError};
+use crate::ids::{PartitionId, TopicName, TopicPartition};
+use crate::log::disk::{Disk, DiskLock, EntryKind};
+use crate::log::facts::parse_file_name;
+use crate::log::mark::MARK_FILE;
+use crate::log::recovery;
+use crate::sync::Mutex;
+use crate::topic::session::Session;
+use crate::topic::{Files, Home, Opened, TopicConfig};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+const LOCK_FILE: &str = "LOCK";
+
+#[derive(Debug)]
+pub(super) struct Directory {
+    disk: Arc<dyn Disk>,
+    root: PathBuf,
+    session: Arc<Session>,
+    /// Guards the list, in memory and on disk.
+    manifest: Mutex<Manifest>,
+    /// Until the broker is closed.
+    lock: Mutex<Option<Box<dyn DiskLock>>>,
+}
+
+impl Directory {
+    /// Takes hold of a directory, making it if it is new.
+    pub(super) fn open(disk: Arc<dyn Disk>, root: &Path) -> Result<Directory, OpenError> {
+        disk.create_dir(root).map_err(DiskError::at("create", root))?;
+        let lock_path = root.join(LOCK_FILE);
+        let lock = match disk.lock(&lock_path) {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Err(OpenError::Locked { path: root.to_owned() });
+            }
+            Err(error) => return Err(DiskError::new("lock", &lock_path, &error).into()),
+        };
+        let session = Arc::new(Session::open(Arc::clone(&disk), root)?);
+        let manifest = match Manifest::load(&*disk, root)? {
+            Some(manifest) => manifest,
+            None => Self::begin(&*disk, root)?,
+        };
+        let directory = Directory {
+            disk,
+            root: root.to_owned(),
+            session,
+            manifest: Mutex::new(manifest),
+            lock: Mutex::new(Some(lock)),
+        };
+        directory.finish_deleting()?;
+        Ok(directory)
+    }
+
+    /// A directory without a list is new; unless there are partitions in it, whose list is lost.
+    fn begin(disk: &dyn Disk, root: &Path) -> Result<Manifest, OpenError> {
+        let entries = disk.entries(root).map_err(DiskError::at("list", root))?;
+        for entry in entries.iter().filter(|entry| entry.kind == EntryKind::Dir) {
+            let inside = disk.entries(&root.join(&entry.name));
+            if inside.is_ok_and(|files| files.iter().any(|file| file.name == MARK_FILE)) {
+                let (path, name) = (root.join(MANIFEST_FILE), &entry.name);
+                return Err(OpenError::Manifest {
+                    path,
+                    what: format!("is missing, and there is a partition in {name}"),
+                });
+            }
+        }
+        let manifest = Manifest::default();
+        manifest.store(disk, root)?;
+        Ok(manifest)
+    }
+
+    pub(super) fn was_clean(&self) -> bool {
+        self.session.was_clean()
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The topics that are listed, with their settings.
+    pub(super) fn topics(&self) -> Vec<(TopicName, TopicConfig)> {
+        let manifest = self.manifest.lock();
+        manifest.topics.iter().map(|(name, config)| (name.clone(), config.clone())).collect()
+    }
+
+    fn path_of(&self, topic: &TopicName, partition: PartitionId) -> PathBuf {
+        self.root.join(format!("{topic}-{partition}"))
+    }
+
+    /// Makes the directories of a topic's partitions, and lists the topic.
+    pub(super) fn create(&self, topic: &TopicName, config: &TopicConfig) -> Result<(), TopicError> {
+        self.change(topic, |manifest| {
+            self.make_dirs(topic, 0, config.partitions)?;
+            manifest.topics.insert(topic.clone(), config.clone());
+            Ok(())
+        })
+    }
+
+    /// Changes the list, in memory once it is on disk.
+    fn change(
+        &self,
+        topic: &TopicName,
+        change: impl FnOnce(&mut Manifest) -> Result<(), DiskError>,
+    ) -> Result<(), TopicError> {
+        let mut manifest = self.manifest.lock();
+        let mut changed = manifest.clone();
+        self.session
+            .begin()
+            .and_then(|()| change(&mut changed))
+            .and_then(|()| changed.store(&*self.disk, &self.root))
+            .map_err(|source| TopicError::Disk { topic: topic.clone(), source })?;
+        *manifest = changed;
+        Ok(())
+    }
+
+    fn make_dirs(
+        &self,
+        topic: &TopicName,
+        current: PartitionId,
+        total: PartitionId,
+    ) -> Result<(), DiskError> {
+        for id in current..total {
+            let dir = self.path_of(topic, id);
+            // What a creation left that a crash ended may be there, empty; records may not.
+            let left = self.disk.entries(&dir).unwrap_or_default();
+            if left.iter().any(|entry| parse_file_name(&entry.name).is_some()) {
+                let error = io::Error::from(io::ErrorKind::AlreadyExists);
+                return Err(DiskError::new("create", &dir, &error));
+            }
+            recovery::create(&*self.disk, &dir)?;
+        }
+        self.disk.sync_dir(&self.root).map_err(DiskError::at("sync", &self.root))
+    }
+
+    /// Lists a topic as being deleted. Its files go with [`finish_deleting`](Self::finish_deleting).
+    pub(super) fn delete(&self, topic: &TopicName) -> Result<(), TopicError> {
+        self.change(topic, |manifest| {
+            if let Some(config) = manifest.topics.remove(topic) {
+                manifest.deleting.insert(topic.clone(), config.partitions);
+            }
+            Ok(())
+        })
+    }
+
+    /// Removes the directories of topics that are being deleted.
+    pub(super) fn finish_deleting(&self) -> Result<(), DiskError> {
+        let mut manifest = self.manifest.lock();
+        if manifest.deleting.is_empty() {
+            return Ok(());
+        }
+        self.session.begin()?;
+        for (topic, partitions) in &manifest.deleting {
+            for id in 0..*partitions {
+                self.remove_dir(&self.path_of(topic, id))?;
+            }
+        }
+        self.disk.sync_dir(&self.root).map_err(DiskError::at("sync", &self.root))?;
+        let mut rest = manifest.clone();
+        rest.deleting.clear();
+        rest.store(&*self.disk, &self.root)?;
+        *manifest = rest;
+        Ok(())
+    }
+
+    fn remove_dir(&self, dir: &Path) -> Result<(), DiskError> {
+        let entries = match self.disk.entries(dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(DiskError::new("list", dir, &error)),
+        };
+        for entry in entries {
+            let path = dir.join(entry.name);
+            match self.disk.remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(DiskError::new("remove", &path, &error));
+                }
+                _ => {}
+            }
+        }
+        self.disk.remove_dir(dir).map_err(DiskError::at("remove", dir))
+    }
+
+    /// Everything is on disk: says so, and lets go of the directory.
+    pub(super) fn close(&self, is_good: bool) -> Result<(), DiskError> {
+        let noted = if is_good { self.session.end() } else { Ok(()) };
+        *self.lock.lock() = None;
+        noted
+    }
+}
+
+impl Home for Directory {
+    fn open(&self, of: &TopicPartition, config: &TopicConfig) -> Result<Opened, OpenError> {
+        let dir = self.path_of(&of.topic, of.partition);
+        Files::open(&self.disk, &dir, of, config, &self.session)
+    }
+
+    fn grow(&self, topic: &TopicName, current: u32, total: u32) -> Result<(), TopicError> {
+        self.change(topic, |manifest| {
+            self.make_dirs(topic, current, total)?;
+            if let Some(config) = manifest.topics.get_mut(topic) {
+                config.partitions = total;
+            }
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,73 @@
+//! A batch that is open: records are added to it in place, and its header is written last.
+//!
+//! ```text
+//!   ├──────── header: 61 bytes, later ────────┼ record │ record │ record ┤ spare …
+//!   0                                                                    bytes
+//! ```
+
+use super::encode::{Encoded, put_header, timestamp_delta};
+use super::header::HEADER_BYTES;
+use super::record::put_record;
+use crate::ids::{Offset, Timestamp};
+use crate::record::{Record, TimestampType};
+
+/// How far an open batch has come. The bytes are the caller's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OpenBatch {
+    bytes: usize,
+    count: u32,
+    base_timestamp: Timestamp,
+    max_timestamp: Timestamp,
+}
+
+impl Default for OpenBatch {
+    fn default() -> Self {
+        let epoch = Timestamp::default();
+        OpenBatch { bytes: HEADER_BYTES, count: 0, base_timestamp: epoch, max_timestamp: epoch }
+    }
+}
+
+impl OpenBatch {
+    /// What it takes so far, header included.
+    #[inline]
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// How many records it has so far.
+    #[inline]
+    pub(crate) fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Adds a record with this timestamp; its own is not looked at. `to` is where the batch starts, the
+    /// same bytes every time, with room for [`record_bytes_max`](super::record_bytes_max) more.
+    #[inline]
+    pub(crate) fn push(&mut self, to: &mut [u8], record: &Record<'_>, timestamp: Timestamp) {
+        if self.count == 0 {
+            self.base_timestamp = timestamp;
+            self.max_timestamp = timestamp;
+        }
+        self.max_timestamp = self.max_timestamp.max(timestamp);
+        let delta = timestamp_delta(timestamp, self.base_timestamp);
+        self.bytes += put_record(&mut to[self.bytes..], record, self.count, delta);
+        self.count += 1;
+    }
+
+    /// Writes the header: the batch is complete.
+    ///
+    /// # Panics
+    ///
+    /// If it has no records.
+    pub(crate) fn finish(self, to: &mut [u8], base_offset: Offset, of: TimestampType) -> Encoded {
+        assert!(self.count > 0, "a batch holds at least one record");
+        let encoded = Encoded {
+            bytes: self.bytes,
+            count: self.count,
+            base_timestamp: self.base_timestamp,
+            max_timestamp: self.max_timestamp,
+        };
+        put_header(to, &encoded, base_offset, of);
+        encoded
+    }
+}

@@ -1,0 +1,205 @@
+//! Reading batches back from a file, into a chunk like those they were appended to.
+//!
+//! ```text
+//!   file   │ batch │ batch │ batch that holds the offset │ batch │ batch │ …
+//!          ▲ place, from the index                                       ▲ until, or the end
+//!          └──────────────── read at once, checked, published ──────────┘
+//! ```
+//!
+//! Invariants:
+//! 1. A chunk is published when each of its batches had the right CRC, was well-formed and stood where it
+//!    belongs. The CRC does not cover the base offset: it follows from the index, or the batch before.
+//! 2. The bytes set aside are those of the batch that is wanted or of one stretch, never more than the
+//!    file has.
+
+use super::chunk::{Chunk, ChunkWriter};
+use super::disk::DiskFile;
+use super::disk_io::read_full_at;
+use super::segments::ReadFault;
+use super::{Pool, batch};
+use crate::error::{BatchError, Corruption, CorruptionReason, DiskError};
+use crate::ids::{Offset, Timestamp};
+use crate::sync::Arc;
+use batch::{BatchHeader, Checks, HEADER_BYTES};
+use std::path::Path;
+
+/// The most that is read at once: what a core's cache holds beside the records that are looked at.
+pub(crate) const READ_BYTES_MAX: usize = 256 << 10;
+
+/// What a look-up out of the blue reads: the index leads to within 4 KiB and a batch.
+pub(crate) const READ_BYTES_MIN: usize = 16 << 10;
+
+/// A batch's place, from which to step on to the one that is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) position: u64,
+    /// The last offset of the batch there; `None` for the first of a segment, which starts with the
+    /// segment's own.
+    pub(crate) last_offset: Option<Offset>,
+}
+
+/// What to read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    /// The offset to be found.
+    pub(crate) offset: Offset,
+    /// Batches from here on are not read: they are in memory, or not to be seen.
+    pub(crate) until: Offset,
+    /// How much to read at once.
+    pub(crate) bytes: usize,
+}
+
+/// The readable part of one file.
+pub(crate) struct Stretch<'a> {
+    pub(crate) file: &'a dyn DiskFile,
+    pub(crate) path: &'a Path,
+    pub(crate) base_offset: Offset,
+    pub(crate) bytes: u64,
+    pub(crate) is_compacted: bool,
+}
+
+/// What the next batch must be.
+#[derive(Clone, Copy, Debug)]
+enum Expected {
+    /// It starts with this offset; in a compacted segment, with this or a later one.
+    Base(Offset),
+    /// It ends with this offset.
+    Last(Offset),
+}
+
+/// A batch that was checked.
+#[derive(Clone, Copy, Debug)]
+struct Checked {
+    bytes: usize,
+    end_offset: Offset,
+    max_timestamp: Timestamp,
+}
+
+impl Stretch<'_> {
+    /// Reads from the batch that holds the wanted offset on; `None` if it is not there.
+    pub(crate) fn read(
+        &self,
+        place: Place,
+        wanted: Wanted,
+        pool: &Arc<Pool>,
+    ) -> Result<Option<Arc<Chunk>>, ReadFault> {
+        let mut position = place.position;
+        let mut expected = match place.last_offset {
+            Some(last) => Expected::Last(last),
+            None => Expected::Base(self.base_offset),
+        };
+        loop {
+            let Some(chunk) = self.read_at(position, expected, wanted, pool)? else {
+                return Ok(None);
+            };
+            if chunk.end_offset() > wanted.offset {
+                return Ok(Some(chunk));
+            }
+            position += u64::from(chunk.published().bytes);
+            expected = Expected::Base(chunk.end_offset());
+        }
+    }
+
+    fn read_at(
+        &self,
+        position: u64,
+        expected: Expected,
+        wanted: Wanted,
+        pool: &Arc<Pool>,
+    ) -> Result<Option<Arc<Chunk>>, ReadFault> {
+        let Some(first) = self.header_at(position, wanted)? else { return Ok(None) };
+        let left = usize::try_from(self.bytes - position).unwrap_or(usize::MAX);
+        if first.batch_bytes > left {
+            let (field, needed) = ("batch", first.batch_bytes);
+            let cut = BatchError::Truncated { field, at: 0, needed, available: left };
+            return Err(self.corrupt(position, wanted, CorruptionReason::Batch(cut)));
+        }
+        let room = wanted.bytes.max(first.batch_bytes).min(left);
+        let mut writer = ChunkWriter::new(first.base_offset, room.max(pool.chunk_bytes()), pool);
+        let buffer = &mut writer.spare()[..room];
+        let count =
+            read_full_at(self.file, buffer, position).map_err(DiskError::at("read", self.path))?;
+        let checked = self.check(&buffer[..count], position, expected, wanted)?;
+        for batch in &checked {
+            let start = writer.written();
+            let end = start.bytes as usize + batch.bytes;
+            let so_far = first.base_offset + Offset::from(start.records);
+            let span = u32::try_from(batch.end_offset - so_far);
+            let (Ok(end), Ok(span)) = (u32::try_from(end), span) else { break };
+            writer.note(start.bytes, end, span, batch.max_timestamp);
+        }
+        let chunk = Arc::clone(writer.chunk());
+        writer.seal();
+        Ok((!checked.is_empty()).then_some(chunk))
+    }
+
+    /// The header of the batch at `position`; `None` at the end, or if it is not to be read.
+    fn header_at(&self, position: u64, wanted: Wanted) -> Result<Option<BatchHeader>, ReadFault> {
+        if position >= self.bytes {
+            return Ok(None);
+        }
+        let mut fixed = [0; HEADER_BYTES];
+        let count = read_full_at(self.file, &mut fixed, position)
+            .map_err(DiskError::at("read", self.path))?;
+        let header = BatchHeader::read_of(&fixed[..count], usize::MAX)
+            .map_err(|error| self.corrupt(position, wanted, CorruptionReason::Batch(error)))?;
+        Ok((header.base_offset < wanted.until).then_some(header))
+    }
+
+    /// Checks whole batches, up to one that is cut off by the end of what was read.
+    fn check(
+        &self,
+        bytes: &[u8],
+        position: u64,
+        mut expected: Expected,
+        wanted: Wanted,
+    ) -> Result<Vec<Checked>, ReadFault> {
+        let checks = Checks { crc: true, contiguous: !self.is_compacted };
+        let mut checked = Vec::new();
+        let mut at = 0;
+        while at < bytes.len() {
+            let rest = &bytes[at..];
+            let refused = |reason| self.corrupt(position + at as u64, wanted, reason);
+            let header = match BatchHeader::read_of(rest, usize::MAX) {
+                Ok(header) if header.batch_bytes <= rest.len() => header,
+                // The next stretch starts with it.
+                _ if at > 0 && rest.len() < HEADER_BYTES => break,
+                Ok(_) if at > 0 => break,
+                Ok(header) => {
+                    let (field, needed) = ("batch", header.batch_bytes);
+                    let available = rest.len();
+                    let cut = BatchError::Truncated { field, at: 0, needed, available };
+                    return Err(refused(CorruptionReason::Batch(cut)));
+                }
+                Err(error) => return Err(refused(CorruptionReason::Batch(error))),
+            };
+            if header.base_offset >= wanted.until && at > 0 {
+                break;
+            }
+            if !self.is_expected(&header, expected) {
+                return Err(refused(CorruptionReason::Offset { found: header.base_offset }));
+            }
+            batch::validate(&rest[..header.batch_bytes], checks)
+                .map_err(|error| refused(CorruptionReason::Batch(error)))?;
+            let end_offset = header.last_offset() + 1;
+            let (bytes, max_timestamp) = (header.batch_bytes, header.max_timestamp);
+            checked.push(Checked { bytes, end_offset, max_timestamp });
+            expected = Expected::Base(end_offset);
+            at += header.batch_bytes;
+        }
+        Ok(checked)
+    }
+
+    fn is_expected(&self, header: &BatchHeader, expected: Expected) -> bool {
+        match expected {
+            Expected::Base(base) if self.is_compacted => header.base_offset >= base,
+            Expected::Base(base) => header.base_offset == base,
+            Expected::Last(last) => header.last_offset() == last,
+        }
+    }
+
+    fn corrupt(&self, position: u64, wanted: Wanted, reason: CorruptionReason) -> ReadFault {
+        let file = self.path.to_owned();
+        ReadFault::Corrupt(Corruption { file, position, offset: wanted.offset, reason })
+    }
+}

@@ -1,0 +1,346 @@
+//! The files that a log is written to: segment after segment, by one writer, at known places.
+//!
+//! ```text
+//!   Load ─► Store::write ─► 00000000000000000000.log │ 00000000000000004711.log ▸   active
+//!                                   sealed, not synced yet ──┐         │
+//!   Unsynced ◄── take_unsynced ──────────────────────────────┴─────────┘
+//!      └─► sync: rewrite what recovery found, data, names ─► Keeper notes it
+//! ```
+//!
+//! Invariants:
+//! 1. Writes are positional, and land where the load says; nothing is written twice but after a crash.
+//! 2. After a refused write the files are as they were before it: cut to the last good byte, new ones
+//!    removed. Where that is refused too, the log is poisoned.
+//! 3. A segment that was rolled stays among the unsynced ones until a sync covers it.
+
+use super::backlog::Piece;
+use super::disk::{Disk, DiskFile, OpenMode};
+use super::disk_io::{read_full_at, write_all_at};
+use super::facts::{FileKind, SegmentFacts, file_path};
+use super::mark::Crc;
+use super::{Load, batch};
+use crate::error::DiskError;
+use crate::ids::{Offset, Timestamp};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How far ahead a file is filled with zeros where syncs are waited for: a sync of bytes within the
+/// file's length takes two thirds of one that moves its end.
+const PREALLOCATED_BYTES: u64 = 1 << 20;
+
+#[derive(Debug)]
+pub(crate) struct Store {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    active: Active,
+    rolled: Vec<Rolled>,
+    has_new_names: bool,
+    /// Bytes that a sync must write once more, because they were found behind the durable mark.
+    rewrite: Option<Rewrite>,
+    preallocates: bool,
+    segment_bytes_max: u64,
+}
+
+/// The segment that is written to.
+#[derive(Clone, Debug)]
+struct Active {
+    base_offset: Offset,
+    file: Option<Arc<dyn DiskFile>>,
+    bytes: u64,
+    /// The file's length, zeros included.
+    allocated: u64,
+    end_offset: Offset,
+    max_timestamp: Timestamp,
+    crc: Crc,
+}
+
+/// A segment that was sealed, and its file.
+#[derive(Clone, Debug)]
+pub(crate) struct Rolled {
+    pub(crate) facts: SegmentFacts,
+    pub(crate) file: Arc<dyn DiskFile>,
+}
+
+#[derive(Clone, Debug)]
+struct Rewrite {
+    file: Arc<dyn DiskFile>,
+    start: u64,
+    end: u64,
+}
+
+/// What a write has changed, for those who read.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    /// The segments that the load has sealed.
+    pub(crate) rolled: Vec<Rolled>,
+    /// The file of the active segment, where it is a new one.
+    pub(crate) active: Option<(Offset, Arc<dyn DiskFile>)>,
+}
+
+/// Why a load was not written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum WriteRefused {
+    /// The files are as they were.
+    Undone(DiskError),
+    /// The files could not be put back.
+    Poisoned(DiskError),
+}
+
+/// Everything that was written and is not known to be on disk.
+#[derive(Debug)]
+pub(crate) struct Unsynced {
+    pub(crate) rolled: Vec<Rolled>,
+    pub(crate) reached: Reached,
+    active: Option<Arc<dyn DiskFile>>,
+    has_new_names: bool,
+    rewrite: Option<Rewrite>,
+}
+
+/// How far the active segment was written.
+#[derive(Clone, Debug)]
+pub(crate) struct Reached {
+    pub(crate) segment: Offset,
+    pub(crate) position: u64,
+    pub(crate) end_offset: Offset,
+    pub(crate) crc: u32,
+}
+
+/// The active segment as recovery found it.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) base_offset: Offset,
+    pub(crate) file: Option<Arc<dyn DiskFile>>,
+    pub(crate) bytes: u64,
+    pub(crate) end_offset: Offset,
+    pub(crate) max_timestamp: Timestamp,
+    pub(crate) crc: Crc,
+    /// What lies from here on must be written once more before a sync says anything about it.
+    pub(crate) rewrite_from: u64,
+}
+
+impl Store {
+    pub(crate) fn new(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        found: Found,
+        preallocates: bool,
+        segment_bytes_max: u64,
+    ) -> Store {
+        let rewrite = found.file.clone().filter(|_| found.rewrite_from < found.bytes);
+        let rewrite =
+            rewrite.map(|file| Rewrite { file, start: found.rewrite_from, end: found.bytes });
+        let active = Active {
+            base_offset: found.base_offset,
+            file: found.file,
+            bytes: found.bytes,
+            allocated: found.bytes,
+            end_offset: found.end_offset,
+            max_timestamp: found.max_timestamp,
+            crc: found.crc,
+        };
+        let dir = dir.to_owned();
+        let rolled = Vec::new();
+        let has_new_names = false;
+        Store { disk, dir, active, rolled, has_new_names, rewrite, preallocates, segment_bytes_max }
+    }
+
+    /// Whether anything was written that no sync has covered.
+    pub(crate) fn is_dirty(&self, synced: Offset) -> bool {
+        self.active.end_offset > synced || self.has_new_names || self.rewrite.is_some()
+    }
+
+    /// Writes a load.
+    pub(crate) fn write(&mut self, load: &Load) -> Result<Written, WriteRefused> {
+        let before = (self.active.clone(), self.rolled.len(), self.has_new_names);
+        let mut written = Written::default();
+        let outcome =
+            load.pieces.iter().try_for_each(|piece| self.write_piece(piece, &mut written));
+        let Err(error) = outcome else { return Ok(written) };
+        let undone = self.undo(&before.0, &written);
+        (self.active, _, self.has_new_names) = before;
+        self.rolled.truncate(before.1);
+        match undone {
+            Ok(()) => Err(WriteRefused::Undone(error)),
+            Err(_) => Err(WriteRefused::Poisoned(error)),
+        }
+    }
+
+    fn write_piece(&mut self, piece: &Piece, written: &mut Written) -> Result<(), DiskError> {
+        if self.active.file.is_none() || piece.home.segment != self.active.base_offset {
+            self.roll(piece.home.segment, written)?;
+        }
+        let bytes = piece.bytes.as_ref();
+        let end = self.active.bytes + bytes.len() as u64;
+        assert!(
+            piece.home.position == self.active.bytes,
+            "a load goes on where the last one ended"
+        );
+        if self.preallocates && end > self.active.allocated {
+            self.preallocate(end)?;
+        }
+        let file = self.active.file.as_ref().expect("rolled to it");
+        write_all_at(&**file, bytes, piece.home.position)
+            .map_err(DiskError::at("write", &self.path(self.active.base_offset)))?;
+        self.active.crc.update(bytes);
+        self.active.bytes = end;
+        self.active.allocated = self.active.allocated.max(end);
+        for batch in batch::whole_batches(bytes) {
+            self.active.end_offset = batch::last_offset(batch) + 1;
+            self.active.max_timestamp = self.active.max_timestamp.max(batch::max_timestamp(batch));
+        }
+        Ok(())
+    }
+
+    fn path(&self, segment: Offset) -> PathBuf {
+        file_path(&self.dir, segment, FileKind::Log)
+    }
+
+    /// Goes on in a new file.
+    fn roll(&mut self, base_offset: Offset, written: &mut Written) -> Result<(), DiskError> {
+        let path = self.path(base_offset);
+        let file =
+            self.disk.open(&path, OpenMode::Create).map_err(DiskError::at("create", &path))?;
+        written.active = Some((base_offset, Arc::clone(&file)));
+        self.has_new_names = true;
+        let next = Active {
+            base_offset,
+            file: Some(file),
+            bytes: 0,
+            allocated: 0,
+            end_offset: base_offset,
+            max_timestamp: Timestamp::default(),
+            crc: Crc::new(),
+        };
+        let full = std::mem::replace(&mut self.active, next);
+        let Some(file) = full.file else { return Ok(()) };
+        if full.allocated > full.bytes {
+            let path = self.path(full.base_offset);
+            file.set_len(full.bytes).map_err(DiskError::at("cut", &path))?;
+        }
+        let facts = SegmentFacts {
+            base_offset: full.base_offset,
+            end_offset: full.end_offset,
+            bytes: full.bytes,
+            crc: full.crc.value(),
+            index_crc: 0,
+            max_timestamp: full.max_timestamp,
+            is_compacted: false,
+        };
+        let rolled = Rolled { facts, file };
+        written.rolled.push(rolled.clone());
+        self.rolled.push(rolled);
+        Ok(())
+    }
+
+    fn preallocate(&mut self, end: u64) -> Result<(), DiskError> {
+        let wanted = (end + PREALLOCATED_BYTES).min(self.segment_bytes_max).max(end);
+        let path = self.path(self.active.base_offset);
+        let file = self.active.file.as_ref().expect("rolled to it");
+        let zeros = vec![0; usize::try_from(wanted - end).unwrap_or(0)];
+        // Without room for zeros there may still be room for records.
+        if write_all_at(&**file, &zeros, end).is_ok() {
+            self.active.allocated = wanted;
+        } else {
+            let length = self.active.allocated;
+            file.set_len(length).map_err(DiskError::at("cut", &path))?;
+            self.preallocates = false;
+        }
+        Ok(())
+    }
+
+    /// Puts the files back after a refused write.
+    fn undo(&self, before: &Active, written: &Written) -> Result<(), DiskError> {
+        let made = written.rolled.iter().map(|rolled| rolled.facts.base_offset);
+        let made = made.chain(written.active.iter().map(|(base_offset, _)| *base_offset));
+        for base_offset in
+            made.filter(|base_offset| *base_offset != before.base_offset || before.file.is_none())
+        {
+            let path = self.path(base_offset);
+            self.disk.remove_file(&path).map_err(DiskError::at("remove", &path))?;
+        }
+        if let Some(file) = &before.file {
+            let path = self.path(before.base_offset);
+            file.set_len(before.bytes).map_err(DiskError::at("cut", &path))?;
+            if before.allocated > before.bytes {
+                file.set_len(before.allocated).map_err(DiskError::at("extend", &path))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes out what the next sync has to cover.
+    pub(crate) fn take_unsynced(&mut self) -> Unsynced {
+        Unsynced {
+            rolled: std::mem::take(&mut self.rolled),
+            reached: self.reached(),
+            active: self.active.file.clone(),
+            has_new_names: std::mem::take(&mut self.has_new_names),
+            rewrite: self.rewrite.take(),
+        }
+    }
+
+    /// How far the active segment was written.
+    pub(crate) fn reached(&self) -> Reached {
+        Reached {
+            segment: self.active.base_offset,
+            position: self.active.bytes,
+            end_offset: self.active.end_offset,
+            crc: self.active.crc.value(),
+        }
+    }
+
+    /// Cuts off the zeros behind the last batch.
+    pub(crate) fn trim(&mut self) -> Result<(), DiskError> {
+        if self.active.allocated > self.active.bytes
+            && let Some(file) = &self.active.file
+        {
+            let path = self.path(self.active.base_offset);
+            file.set_len(self.active.bytes).map_err(DiskError::at("cut", &path))?;
+            self.active.allocated = self.active.bytes;
+        }
+        Ok(())
+    }
+}
+
+impl Unsynced {
+    /// Brings all of it to the disk. An error means that nobody knows what is there.
+    pub(crate) fn sync(&self, disk: &dyn Disk, dir: &Path) -> Result<(), DiskError> {
+        if let Some(rewrite) = &self.rewrite {
+            rewrite.run(&file_path(dir, self.reached.segment, FileKind::Log))?;
+        }
+        for rolled in &self.rolled {
+            let path = file_path(dir, rolled.facts.base_offset, FileKind::Log);
+            rolled.file.sync_data().map_err(DiskError::at("sync", &path))?;
+        }
+        if let Some(file) = &self.active {
+            let path = file_path(dir, self.reached.segment, FileKind::Log);
+            file.sync_data().map_err(DiskError::at("sync", &path))?;
+        }
+        if self.has_new_names {
+            disk.sync_dir(dir).map_err(DiskError::at("sync", dir))?;
+        }
+        Ok(())
+    }
+}
+
+impl Rewrite {
+    /// Writes the bytes once more that a reader found in the system's cache: what the disk has may be
+    /// something else, if a sync failed before, and no later sync would say so.
+    fn run(&self, path: &Path) -> Result<(), DiskError> {
+        let mut buffer = vec![0; 1 << 20];
+        let mut position = self.start;
+        while position < self.end {
+            let wanted = usize::try_from(self.end - position).unwrap_or(usize::MAX);
+            let part = &mut buffer[..wanted.min(1 << 20)];
+            let count =
+                read_full_at(&*self.file, part, position).map_err(DiskError::at("read", path))?;
+            if count == 0 {
+                break; // Cut meanwhile: what is not there needs no writing.
+            }
+            write_all_at(&*self.file, &part[..count], position)
+                .map_err(DiskError::at("write", path))?;
+            position += count as u64;
+        }
+        Ok(())
+    }
+}

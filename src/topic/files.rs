@@ -1,0 +1,378 @@
+//! The files of a partition, and who works on them when.
+//!
+//! ```text
+//!               carry: one at a time, chosen under the stripe        sync: one at a time
+//!   Load ─► Store (write) ─► Segments (what readers find) ─► [Keeper: sync, mark, list]
+//! ```
+//!
+//! Locks, in this order: `keeper`, `store`, `segments`. None is held together with the stripe. All are held
+//! during I/O, but `segments`, which readers take for a look-up.
+//!
+//! Invariants:
+//! 1. Only who carries writes to the segment files, and only one does at a time.
+//! 2. A sync that fails poisons the partition, for good.
+//! 3. The start offset is on disk before readers are told.
+
+use crate::error::{AppendError, DiskError, FlushError, OpenError, ReadError};
+use crate::ids::{Offset, Timestamp, TopicPartition};
+use crate::log::cold::{READ_BYTES_MAX, READ_BYTES_MIN, Wanted};
+use crate::log::disk::Disk;
+use crate::log::facts::SegmentFacts;
+use crate::log::keeper::Keeper;
+use crate::log::recovery::{self, Recovered};
+use crate::log::report::PartitionReport;
+use crate::log::segments::{ReadFault, Segment, Segments};
+use crate::log::store::{Found, Store, WriteRefused};
+use crate::log::{Chunk, Home, Layout, Load, Pool, Retention, retention};
+use crate::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use crate::sync::{self, Mutex, OnceLock, RwLock};
+use crate::topic::config::{Durability, TopicConfig};
+use crate::topic::session::Session;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Behind so many bytes the index of the active segment is stored: what an opening after a crash builds
+/// anew at most, beyond what it reads anyway.
+const INDEX_STORED_AFTER: u64 = 64 << 20;
+
+#[derive(Debug)]
+pub(crate) struct Files {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) dir: PathBuf,
+    partition: TopicPartition,
+    pub(super) durability: Durability,
+    session: Arc<Session>,
+    pub(super) keeper: Mutex<Keeper>,
+    store: Mutex<Store>,
+    pub(super) segments: RwLock<Segments>,
+    /// Held by who compacts.
+    pub(super) compacting: Mutex<()>,
+    /// The first offset that can be read. Relaxed: who must not miss a move is told otherwise.
+    log_start: AtomicU64,
+    /// The offset below which all is on disk. Relaxed: stored under `keeper`.
+    synced: AtomicU64,
+    /// The epoch of what is appended. Stored before `is_begun`.
+    epoch: AtomicI32,
+    /// Whether this session may append: the note is gone, and the epoch raised if it must be.
+    is_begun: AtomicBool,
+    /// Whether the epoch must rise before the first append. Under `keeper`.
+    must_raise: AtomicBool,
+    ended: OnceLock<Ended>,
+    /// Memory for what is read back.
+    pool: sync::Arc<Pool>,
+}
+
+/// Why a partition takes nothing more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    Poisoned(DiskError),
+    Closed,
+}
+
+/// A partition as it was found, for the half of it that is in memory.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) files: Files,
+    pub(crate) end_offset: Offset,
+    pub(crate) home: Home,
+    pub(crate) layout: Layout,
+    pub(crate) report: PartitionReport,
+}
+
+/// What became of carrying a load to the files.
+#[derive(Debug)]
+pub(crate) enum Carried {
+    /// It is there, and synced if that is what the topic waits for.
+    Done,
+    /// The files are as they were.
+    Refused(DiskError),
+    /// Nobody knows what the files hold.
+    Poisoned(DiskError),
+}
+
+impl Files {
+    /// Opens what is in a partition's directory.
+    pub(crate) fn open(
+        disk: &Arc<dyn Disk>,
+        dir: &Path,
+        partition: &TopicPartition,
+        config: &TopicConfig,
+        session: &Arc<Session>,
+    ) -> Result<Opened, OpenError> {
+        let found = recovery::recover(disk, dir, partition, session.was_clean())?;
+        let Recovered { sealed, log_start, active, mark, mark_file, epochs, was_clean, report } =
+            found;
+        let durability = config.durability_on_disk();
+        let segment_bytes_max = config.segment_bytes as u64;
+        let preallocates = durability == Durability::Synced;
+        let (end_offset, index) = (active.end_offset, active.index);
+        let home = Home { segment: active.base_offset, position: active.bytes };
+        let found = Found {
+            base_offset: active.base_offset,
+            file: active.file,
+            bytes: active.bytes,
+            end_offset,
+            max_timestamp: active.max_timestamp,
+            crc: active.crc,
+            rewrite_from: active.rewrite_from,
+        };
+        let segment =
+            |facts: &_| Arc::new(Segment::new(Arc::clone(disk), dir, Clone::clone(facts)));
+        let segments = Segments::new(sealed.iter().map(segment).collect(), &found, index);
+        let epoch = epochs.latest();
+        let synced = mark.end_offset;
+        let store = Store::new(Arc::clone(disk), dir, found, preallocates, segment_bytes_max);
+        let keeper =
+            Keeper::new(Arc::clone(disk), dir, (mark_file, mark), epochs, sealed, log_start);
+        let files = Files {
+            disk: Arc::clone(disk),
+            dir: dir.to_owned(),
+            partition: partition.clone(),
+            durability,
+            session: Arc::clone(session),
+            keeper: Mutex::new(keeper),
+            store: Mutex::new(store),
+            segments: RwLock::new(segments),
+            compacting: Mutex::new(()),
+            log_start: AtomicU64::new(log_start),
+            synced: AtomicU64::new(synced),
+            epoch: AtomicI32::new(epoch),
+            is_begun: AtomicBool::new(false),
+            must_raise: AtomicBool::new(!was_clean && end_offset > 0),
+            ended: OnceLock::new(),
+            pool: Pool::new(READ_BYTES_MAX),
+        };
+        if durability == Durability::Synced && synced < end_offset {
+            // What readers are to see must be on disk, and known to be.
+            files.sync().map_err(OpenError::Disk)?;
+        }
+        let layout = Layout { segment_bytes_max, shows_at_once: durability == Durability::Memory };
+        Ok(Opened { files, end_offset, home, layout, report })
+    }
+
+    /// Before an append: whether this session may, and under which epoch.
+    #[inline]
+    pub(crate) fn begin(&self, end_offset: impl FnOnce() -> Offset) -> Result<(), AppendError> {
+        if self.is_begun.load(Ordering::Acquire) { Ok(()) } else { self.begin_slowly(end_offset) }
+    }
+
+    #[cold]
+    fn begin_slowly(&self, end_offset: impl FnOnce() -> Offset) -> Result<(), AppendError> {
+        self.session.begin().map_err(|source| self.refused(source))?;
+        let mut keeper = self.keeper.lock();
+        if self.must_raise.load(Ordering::Relaxed) {
+            let raised = keeper.raise_epoch(end_offset()).map_err(|source| self.refused(source))?;
+            self.epoch.store(raised, Ordering::Relaxed);
+            self.must_raise.store(false, Ordering::Relaxed);
+        }
+        // Release: who sees it sees the epoch.
+        self.is_begun.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// The epoch of what will be appended next: one more than that of what was, after a crash.
+    pub(crate) fn coming_epoch(&self) -> i32 {
+        let keeper = self.keeper.lock();
+        keeper.epochs().latest() + i32::from(self.must_raise.load(Ordering::Relaxed))
+    }
+
+    /// Where the first epoch behind `epoch` starts, if there is one.
+    pub(crate) fn end_of_epoch(&self, epoch: i32) -> Option<Offset> {
+        let keeper = self.keeper.lock();
+        let entries = keeper.epochs().entries().iter();
+        Some(entries.into_iter().find(|start| start.epoch > epoch)?.start_offset)
+    }
+
+    /// The epoch that batches carry.
+    #[inline]
+    pub(crate) fn epoch(&self) -> i32 {
+        self.epoch.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn refused(&self, source: DiskError) -> AppendError {
+        AppendError::Disk { partition: self.partition.clone(), source }
+    }
+
+    /// Why nothing more is taken, if so.
+    pub(crate) fn ended(&self) -> Option<&Ended> {
+        self.ended.get()
+    }
+
+    /// Ends it, unless it has ended before.
+    pub(crate) fn end(&self, ended: Ended) {
+        let _ = self.ended.set(ended);
+    }
+
+    /// What an append is answered after the end.
+    pub(crate) fn append_ended(&self, ended: &Ended) -> AppendError {
+        let partition = self.partition.clone();
+        match ended {
+            Ended::Poisoned(source) => AppendError::Poisoned { partition, source: source.clone() },
+            Ended::Closed => AppendError::Closed { partition },
+        }
+    }
+
+    /// What a reader is answered that has read everything, after the end.
+    pub(crate) fn read_ended(&self) -> Option<ReadError> {
+        let partition = self.partition.clone();
+        Some(match self.ended()? {
+            Ended::Poisoned(_) => ReadError::Poisoned { partition },
+            Ended::Closed => ReadError::Closed { partition },
+        })
+    }
+
+    pub(crate) fn flush_ended(&self, ended: &Ended) -> FlushError {
+        let partition = self.partition.clone();
+        match ended {
+            Ended::Poisoned(source) => FlushError::Poisoned { partition, source: source.clone() },
+            Ended::Closed => FlushError::Closed { partition },
+        }
+    }
+
+    pub(crate) fn log_start(&self) -> Offset {
+        self.log_start.load(Ordering::Relaxed)
+    }
+
+    /// The offset below which all is on disk.
+    pub(crate) fn synced(&self) -> Offset {
+        self.synced.load(Ordering::Relaxed)
+    }
+
+    /// Carries a load to the files; one caller at a time.
+    pub(crate) fn carry(&self, load: Option<&Load>) -> Carried {
+        if let Some(load) = load {
+            let written = self.store.lock().write(load);
+            match written {
+                Ok(written) => {
+                    self.segments.write().note(load, written, &self.disk, &self.dir);
+                }
+                Err(WriteRefused::Undone(error)) => return Carried::Refused(error),
+                Err(WriteRefused::Poisoned(error)) => return Carried::Poisoned(error),
+            }
+        }
+        if self.durability == Durability::Synced
+            && let Err(error) = self.sync()
+        {
+            return Carried::Poisoned(error);
+        }
+        Carried::Done
+    }
+
+    /// Brings all that is written to the disk. An error is for good: the caller poisons the partition.
+    pub(crate) fn sync(&self) -> Result<(), DiskError> {
+        let mut keeper = self.keeper.lock();
+        if !self.store.lock().is_dirty(keeper.synced()) {
+            return Ok(());
+        }
+        let index = (keeper.unindexed_bytes() >= INDEX_STORED_AFTER).then(|| {
+            // Before what is synced is fixed, so that the index covers no more than that.
+            let segments = self.segments.read();
+            (segments.active_end(), segments.active_index())
+        });
+        let unsynced = self.store.lock().take_unsynced();
+        unsynced.sync(&*self.disk, &self.dir)?;
+        let reached = unsynced.reached;
+        self.synced.store(reached.end_offset, Ordering::Relaxed);
+        let index_of = |base| self.segments.read().index_of(base);
+        // What could not be noted costs the next recovery time, and is noted with the next sync.
+        let noted = keeper.note(unsynced.rolled, &reached, index_of);
+        if let (Ok(()), Some(((base_offset, bytes), Some(index)))) = (noted, index)
+            && base_offset == keeper.segment()
+        {
+            let _ = keeper.store_index(&index, bytes);
+        }
+        Ok(())
+    }
+
+    /// In good order: everything on disk, the mark and the indexes with it. Opened in good order and
+    /// not appended to, the files stay as they are.
+    pub(crate) fn close(&self) -> Result<(), DiskError> {
+        if self.session.was_clean() && !self.is_begun.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.store.lock().trim()?;
+        self.sync()?;
+        let mut keeper = self.keeper.lock();
+        let reached = self.store.lock().reached();
+        if self.must_raise.load(Ordering::Relaxed) {
+            keeper.raise_epoch(reached.end_offset)?;
+            self.must_raise.store(false, Ordering::Relaxed);
+        }
+        let index = self.segments.read().active_index();
+        keeper.close(&reached, index.as_ref())
+    }
+
+    /// Drops what retention does not keep.
+    pub(crate) fn apply_retention(&self, limits: Retention) -> Result<(), DiskError> {
+        let sealed: Vec<SegmentFacts> = {
+            let segments = self.segments.read();
+            segments.sealed().iter().map(|segment| segment.facts.clone()).collect()
+        };
+        let active_bytes = self.segments.read().active_bytes();
+        let plan = retention::plan(&sealed, active_bytes, limits, self.log_start());
+        if plan.segments > 0 {
+            self.move_start(plan.log_start)?;
+        }
+        Ok(())
+    }
+
+    /// Reads the batch that holds `offset`, and some behind it, back from the files. `until` is the first
+    /// offset that is in memory. `None` if compaction has left nothing between the two.
+    pub(crate) fn read_back(
+        &self,
+        offset: Offset,
+        until: Offset,
+        ahead: usize,
+    ) -> Result<Option<sync::Arc<Chunk>>, ReadError> {
+        let bytes = ahead.clamp(READ_BYTES_MIN, READ_BYTES_MAX);
+        let mut offset = offset;
+        while offset < until {
+            let (source, end) = {
+                let segments = self.segments.read();
+                (segments.locate(offset), segments.sealed_end(offset))
+            };
+            let wanted = Wanted { offset, until, bytes };
+            let Some(source) = source else { return Ok(None) };
+            let found = source.read(wanted, &self.dir, &self.pool);
+            if let Some(chunk) = found.map_err(|fault| self.read_fault(fault))? {
+                return Ok(Some(chunk));
+            }
+            // Compaction took the end of this segment.
+            let Some(end) = end else { return Ok(None) };
+            offset = end;
+        }
+        Ok(None)
+    }
+
+    fn read_fault(&self, fault: ReadFault) -> ReadError {
+        let partition = self.partition.clone();
+        match fault {
+            ReadFault::Disk(source) => ReadError::Disk { partition, source },
+            ReadFault::Corrupt(corruption) => ReadError::Corrupt { partition, corruption },
+        }
+    }
+
+    /// An offset before which every record is stamped earlier than `at`.
+    pub(crate) fn offset_before(&self, at: Timestamp) -> Result<Offset, ReadError> {
+        let since = self.segments.read().since(at);
+        since.offset(at).map_err(|fault| self.read_fault(fault))
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.segments.read().bytes()
+    }
+
+    /// Moves the start, durably; records below it are gone. Returns the start.
+    pub(crate) fn move_start(&self, log_start: Offset) -> Result<Offset, DiskError> {
+        self.session.begin()?;
+        let mut keeper = self.keeper.lock();
+        if log_start <= self.log_start() {
+            return Ok(self.log_start());
+        }
+        keeper.move_start(log_start)?;
+        self.log_start.store(log_start, Ordering::Relaxed);
+        let gone = self.segments.write().drop_before(log_start);
+        gone.iter().for_each(|segment| segment.doom());
+        Ok(log_start)
+    }
+}

@@ -1,0 +1,468 @@
+//! From an append to the files: who writes, who waits, and when readers see it.
+//!
+//! ```text
+//!   append ─► in memory, unseen ─┬─ nobody at work: lead ── load ─► carry ─► show ─► readers
+//!                                └─ somebody is: board the next flight, wait ── landed, or lead ─┘
+//!
+//!   enqueue ─► open batch, unseen ─► carried when there is enough of it, when somebody waits for it,
+//!                                    or when a reader has nothing else to read
+//! ```
+//!
+//! Whoever needs something written that nobody is writing does it, for everybody behind. A topic of
+//! durability `Memory` shows records at once, and writes them when there is enough of them.
+//!
+//! Invariants:
+//! 1. `is_busy` is set while somebody carries, and while somebody is asked to: one at a time.
+//! 2. Who boards a flight under the stripe has appended before under it: the load that is taken with that
+//!    flight holds it.
+//! 3. When a write is refused, everything that is not written is given up, and everybody whose records
+//!    are among it is told so. Readers have seen none of it.
+
+use super::files::{Carried, Ended, Files};
+use super::shared::{Checked, Shared, Stripe, Watcher};
+use crate::error::{AppendError, FlushError, ReadError};
+use crate::ids::{Offset, Timestamp};
+use crate::log::batch::EncodedBatch;
+use crate::log::{Appender, Load, open_bytes_max};
+use crate::record::{Record, TimestampType};
+use crate::sync::{Arc, Backoff, Flight, MutexGuard, Turn};
+use crate::topic::config::Durability;
+
+/// So many unseen bytes are worth a write: larger writes are not cheaper by the byte.
+const WORTH_A_WRITE: u64 = 64 << 10;
+
+/// So many bytes that readers have seen are worth a write. Nobody waits for them.
+const SHOWN_WORTH_A_WRITE: u64 = 1 << 20;
+
+/// At so many bytes that are not written who adds more waits, or is refused.
+const UNWRITTEN_BYTES_MAX: u64 = 8 << 20;
+
+/// What became of a flight.
+pub(crate) type Outcome = Result<(), AppendError>;
+
+/// Who carries what was appended to the files.
+#[derive(Debug, Default)]
+pub(super) struct Commit {
+    /// Whether somebody carries, or was asked to.
+    is_busy: bool,
+    /// Those whose records the next load holds.
+    boarding: Option<Arc<Flight<Outcome>>>,
+    /// How many the last flight carried: so many are about to come again.
+    companions: usize,
+}
+
+impl Commit {
+    fn board(&mut self) -> Arc<Flight<Outcome>> {
+        Arc::clone(self.boarding.get_or_insert_default())
+    }
+}
+
+/// A record that was enqueued: where it will be, and the flight that carries it.
+#[derive(Clone, Debug)]
+pub(crate) struct Ticket(Arc<Flight<Outcome>>);
+
+impl Ticket {
+    /// What became of it, if that is known.
+    pub(crate) fn outcome(&self) -> Option<Outcome> {
+        self.0.outcome()
+    }
+}
+
+impl Shared {
+    pub(super) fn append_settled<'r, 'a: 'r, I>(
+        &self,
+        files: &Files,
+        batch: Checked<I>,
+    ) -> Result<Offset, AppendError>
+    where
+        I: Iterator<Item = &'r Record<'a>> + Clone,
+    {
+        let Checked { records, bytes_max, stamps } = batch;
+        self.append_with(files, bytes_max, stamps.now, |log| log.append(records, stamps))
+    }
+
+    pub(super) fn append_encoded_settled(
+        &self,
+        files: &Files,
+        batch: &EncodedBatch,
+        now: Timestamp,
+    ) -> Result<Offset, AppendError> {
+        let stamps = self.stamps(now);
+        self.append_with(files, batch.encoded.bytes, now, |log| log.append_encoded(batch, stamps))
+    }
+
+    fn append_with(
+        &self,
+        files: &Files,
+        bytes: usize,
+        now: Timestamp,
+        append: impl FnOnce(&mut Appender) -> Offset,
+    ) -> Result<Offset, AppendError> {
+        let mut stripe = self.enter(files)?;
+        self.make_room(&mut stripe, bytes, now);
+        let offset = append(&mut stripe.log);
+        if files.durability != Durability::Memory {
+            self.settle(stripe, files)?;
+            return Ok(offset);
+        }
+        let unwritten = stripe.log.unwritten_bytes();
+        if unwritten >= SHOWN_WORTH_A_WRITE && !stripe.commit.is_busy {
+            let stripe = self.wake_under(stripe);
+            // The records are where this topic promises them to be, whatever becomes of the write; the
+            // next append hears of it if it goes on.
+            drop(self.lead(stripe, files));
+        } else {
+            self.wake(stripe);
+        }
+        Ok(offset)
+    }
+
+    /// Takes the stripe to append, if that may be.
+    fn enter(&self, files: &Files) -> Result<MutexGuard<'_, Stripe>, AppendError> {
+        files.begin(|| self.stripe.lock().log.end_offset())?;
+        let mut stripe = self.stripe.lock();
+        loop {
+            if let Some(ended) = files.ended() {
+                return Err(files.append_ended(ended));
+            }
+            if stripe.log.unwritten_bytes() < UNWRITTEN_BYTES_MAX {
+                stripe.log.set_epoch(files.epoch());
+                return Ok(stripe);
+            }
+            // More than memory is to hold. Where a write is refused, so is the append.
+            self.settle(stripe, files)?;
+            stripe = self.stripe.lock();
+        }
+    }
+
+    /// Adds a record to the batch that is open, without waiting for it to be written. `None` for the
+    /// ticket if it is where the topic promises it to be.
+    pub(crate) fn enqueue(
+        &self,
+        record: &Record<'_>,
+        now: Timestamp,
+        batch_bytes: usize,
+    ) -> Result<(Offset, Option<Ticket>), AppendError> {
+        let files = self.files.as_ref().expect("only a topic with files keeps batches open");
+        let is_late = self.settings.config.timestamp_type == TimestampType::LogAppendTime;
+        if is_late || files.durability == Durability::Memory {
+            let batch = self.check(std::iter::once(record), now)?;
+            return Ok((self.append_settled(files, batch)?, None));
+        }
+        let mut stripe = self.enter(files)?;
+        if !stripe.log.open_has_room(record, batch_bytes) {
+            stripe.log.close_open();
+            self.make_room(&mut stripe, open_bytes_max(record), now);
+        }
+        let offset = stripe.log.open_push(record, record.timestamp.unwrap_or(now));
+        let ticket = Ticket(stripe.commit.board());
+        let is_wanted = !stripe.waiting.is_empty();
+        if !stripe.commit.is_busy && (is_wanted || stripe.log.unwritten_bytes() >= WORTH_A_WRITE) {
+            drop(self.lead(stripe, files)); // the ticket tells
+        }
+        Ok((offset, Some(ticket)))
+    }
+
+    /// Appends records as one batch, without waiting for it to be written. `None` for the ticket if it is
+    /// where the topic promises it to be.
+    pub(crate) fn append_unsettled(
+        &self,
+        records: &[Record<'_>],
+    ) -> Result<Option<Ticket>, AppendError> {
+        let batch = self.check(records.iter(), self.settings.now())?;
+        let Some(files) = self.files.as_ref().filter(|f| f.durability != Durability::Memory) else {
+            return self.append(batch).map(|_| None);
+        };
+        let mut stripe = self.enter(files)?;
+        self.make_room(&mut stripe, batch.bytes_max, batch.stamps.now);
+        stripe.log.append(batch.records, batch.stamps);
+        Ok(Some(Ticket(stripe.commit.board())))
+    }
+
+    /// The leader epoch of what is appended; `None` in memory, where there is but one.
+    pub(crate) fn leader_epoch(&self) -> Option<i32> {
+        self.files.as_ref().map(|files| files.coming_epoch())
+    }
+
+    /// Where the records of `epoch`, and of those before it, end: where the next epoch starts; `None` if
+    /// there is none.
+    pub(crate) fn end_of_epoch(&self, epoch: i32) -> Option<Offset> {
+        let files = self.files.as_ref().filter(|_| epoch >= 0)?;
+        files.end_of_epoch(epoch).or_else(|| {
+            // The epoch that this session will begin with its first append.
+            let is_past = epoch < files.coming_epoch();
+            is_past.then(|| self.stripe.lock().log.end_offset())
+        })
+    }
+
+    /// Sees to it that an enqueued record is carried, and returns what became of it.
+    pub(crate) fn settle_ticket(&self, ticket: &Ticket) -> Outcome {
+        if let Some(outcome) = ticket.outcome() {
+            return outcome;
+        }
+        let files = self.files.as_ref().expect("only a topic with files gives tickets");
+        let stripe = self.stripe.lock();
+        if !stripe.commit.is_busy {
+            // Nobody is at work, so the flight has landed or it is the one that boards.
+            if ticket.outcome().is_none() {
+                drop(self.lead(stripe, files));
+            }
+        } else {
+            ticket.0.expect();
+            drop(stripe);
+            if let Turn::Lead = ticket.0.wait() {
+                drop(self.lead(self.stripe.lock(), files));
+            }
+        }
+        ticket.outcome().expect("the flight that this thread led, or waited for, has landed")
+    }
+
+    /// Sees to it that everything appended so far is carried.
+    pub(crate) fn settle_all(&self) -> Outcome {
+        let Some(files) = &self.files else { return Ok(()) };
+        let stripe = self.stripe.lock();
+        if stripe.log.unwritten_bytes() == 0 && !stripe.commit.is_busy {
+            return Ok(());
+        }
+        self.settle(stripe, files)
+    }
+
+    /// Waits until what was appended under this lock is carried, or carries it.
+    fn settle<'s>(&'s self, mut stripe: MutexGuard<'s, Stripe>, files: &Files) -> Outcome {
+        if !stripe.commit.is_busy {
+            return self.lead(stripe, files);
+        }
+        let flight = stripe.commit.board();
+        flight.expect();
+        drop(stripe);
+        match flight.wait() {
+            Turn::Landed(outcome) => outcome,
+            Turn::Lead => {
+                self.gather(&flight);
+                self.lead(self.stripe.lock(), files)
+            }
+        }
+    }
+
+    /// Carries what was appended, for all who have boarded; returns what became of it. Goes on as long as
+    /// readers sleep that nobody else would wake.
+    fn lead<'s>(&'s self, mut stripe: MutexGuard<'s, Stripe>, files: &Files) -> Outcome {
+        stripe.commit.is_busy = true;
+        let mut first = None;
+        loop {
+            let flight = stripe.commit.boarding.take();
+            let load = stripe.log.load();
+            drop(stripe);
+            let carried = match files.ended() {
+                Some(Ended::Poisoned(error)) => Carried::Poisoned(error.clone()),
+                _ => files.carry(load.as_ref()),
+            };
+            stripe = self.stripe.lock();
+            let outcome = self.land(&mut stripe, files, load, carried);
+            stripe.commit.companions = flight.as_ref().map_or(0, |flight| flight.waiting());
+            let next = stripe.commit.boarding.as_ref().filter(|next| next.has_waiting());
+            let next = next.map(Arc::clone);
+            let goes_on = next.is_none()
+                && outcome.is_ok()
+                && !stripe.waiting.is_empty()
+                && stripe.log.unwritten_bytes() > 0;
+            stripe.commit.is_busy = next.is_some() || goes_on;
+            if outcome.is_ok() || files.ended().is_some() {
+                stripe = self.wake_under(stripe);
+            }
+            if goes_on {
+                if let Some(flight) = flight {
+                    flight.land(outcome.clone());
+                }
+                first.get_or_insert(outcome);
+                continue;
+            }
+            drop(stripe);
+            if let Some(next) = next {
+                next.ask_leader();
+            }
+            if let Some(flight) = flight {
+                flight.land(outcome.clone());
+            }
+            return first.unwrap_or(outcome);
+        }
+    }
+
+    /// Gives those who came with the last flight a moment to board this one: a sync that serves all of them
+    /// is worth more than one that starts at once.
+    fn gather(&self, flight: &Flight<Outcome>) {
+        let companions = self.stripe.lock().commit.companions;
+        let backoff = Backoff::new();
+        while flight.waiting() < companions && !backoff.is_completed() {
+            backoff.snooze();
+        }
+    }
+
+    /// Wakes the readers that sleep, between two holds of the stripe.
+    fn wake_under<'s>(&'s self, stripe: MutexGuard<'s, Stripe>) -> MutexGuard<'s, Stripe> {
+        if stripe.waiting.is_empty() {
+            return stripe;
+        }
+        self.wake(stripe);
+        self.stripe.lock()
+    }
+
+    /// Carries what is not written yet, if nobody is at it, for a reader that has nothing else to read.
+    /// Says whether anything was carried.
+    #[cold]
+    pub(super) fn nudge(&self) -> bool {
+        let Some(files) = &self.files else { return false };
+        if files.durability == Durability::Memory {
+            return false; // Readers see everything.
+        }
+        let stripe = self.stripe.lock();
+        let is_wanted = stripe.log.unwritten_bytes() > 0 && !stripe.commit.is_busy;
+        is_wanted && self.lead(stripe, files).is_ok()
+    }
+
+    /// As [`arm`](Self::arm), for a log with files: what is appended and not written is carried.
+    pub(super) fn arm_behind_files(
+        &self,
+        files: &Files,
+        watcher: Watcher,
+        position: Offset,
+    ) -> bool {
+        let mut stripe = self.stripe.lock();
+        if files.ended().is_some() || self.tail.read().end_offset() != position {
+            return false;
+        }
+        stripe.waiting.push(watcher);
+        if stripe.log.unwritten_bytes() > 0
+            && files.durability != Durability::Memory
+            && !stripe.commit.is_busy
+        {
+            drop(self.lead(stripe, files));
+        }
+        true
+    }
+
+    /// Why a reader that has read everything gets nothing more, if so.
+    pub(super) fn read_ended(&self) -> Option<ReadError> {
+        self.files.as_ref()?.read_ended()
+    }
+
+    /// Whether a reader that has read everything is to be told that this was all.
+    pub(super) fn has_ended(&self) -> bool {
+        self.files.as_ref().is_some_and(|files| files.ended().is_some())
+    }
+
+    /// Makes everything appended before the call durable.
+    pub(super) fn flush(&self) -> Result<Offset, FlushError> {
+        let Some(files) = &self.files else { return Ok(self.stripe.lock().log.end_offset()) };
+        if let Some(ended) = files.ended() {
+            return Err(files.flush_ended(ended));
+        }
+        self.settle_all().map_err(|refused| match refused {
+            AppendError::Disk { partition, source } => FlushError::Disk { partition, source },
+            AppendError::Poisoned { partition, source } => {
+                FlushError::Poisoned { partition, source }
+            }
+            _ => FlushError::Closed { partition: self.name() },
+        })?;
+        files.sync().map_err(|error| {
+            let ended = Ended::Poisoned(error);
+            self.end(files, ended.clone());
+            files.flush_ended(&ended)
+        })?;
+        Ok(files.synced())
+    }
+
+    /// What housekeeping does for a partition.
+    pub(super) fn keep_house(&self, now: Timestamp, syncs: bool) {
+        let Some(files) = &self.files else { return self.apply_retention(now) };
+        if files.ended().is_some() {
+            return;
+        }
+        // Nobody waits for these: who does hears of a refusal. A failed sync poisons the partition.
+        drop(self.settle_all());
+        if syncs {
+            drop(self.flush());
+        }
+        self.apply_retention(now);
+        if self.settings.config.cleanup.compacts() {
+            drop(files.compact(&self.settings.config, now));
+        }
+    }
+
+    /// Ends the partition: nothing is taken any more, and whoever waits learns of it.
+    fn end(&self, files: &Files, ended: Ended) {
+        files.end(ended);
+        self.wake(self.stripe.lock());
+    }
+
+    /// Ends the partition whose files are going.
+    pub(super) fn abandon(&self) {
+        if let Some(files) = &self.files {
+            self.end(files, Ended::Closed);
+        }
+    }
+
+    /// Closes the partition in good order; what was appended is on disk then.
+    pub(super) fn close(&self) -> Result<(), FlushError> {
+        let Some(files) = &self.files else { return Ok(()) };
+        match files.ended() {
+            Some(Ended::Closed) => Ok(()),
+            Some(ended) => Err(files.flush_ended(ended)),
+            None => {
+                // First nobody adds any more, then what was added is written.
+                self.end(files, Ended::Closed);
+                let settled = self.settle_all().map_err(|refused| match refused {
+                    AppendError::Disk { source, .. } | AppendError::Poisoned { source, .. } => {
+                        source
+                    }
+                    other => unreachable!("a write is refused by the disk: {other}"),
+                });
+                let closed = settled.and_then(|()| files.close());
+                closed.map_err(|source| FlushError::Disk { partition: self.name(), source })
+            }
+        }
+    }
+
+    /// Takes over what became of a load.
+    fn land(
+        &self,
+        stripe: &mut Stripe,
+        files: &Files,
+        load: Option<Load>,
+        carried: Carried,
+    ) -> Outcome {
+        match carried {
+            Carried::Done => {
+                if let Some(load) = &load {
+                    stripe.log.wrote(load);
+                }
+                stripe.log.show_written();
+                Ok(())
+            }
+            Carried::Refused(error) => {
+                drop(load);
+                let refused = files.refused(error);
+                if files.durability != Durability::Memory {
+                    self.give_up(stripe, &refused);
+                }
+                Err(refused)
+            }
+            Carried::Poisoned(error) => {
+                let ended = Ended::Poisoned(error);
+                let refused = files.append_ended(&ended);
+                files.end(ended);
+                Err(refused)
+            }
+        }
+    }
+
+    /// Forgets what could not be written, and tells those who have boarded since.
+    fn give_up(&self, stripe: &mut Stripe, refused: &AppendError) {
+        if let Some(given_up) = stripe.log.give_up() {
+            self.tail.write().drop_back(given_up.chunks);
+        }
+        if let Some(boarded) = stripe.commit.boarding.take() {
+            boarded.land(Err(refused.clone()));
+        }
+    }
+}

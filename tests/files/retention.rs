@@ -1,0 +1,117 @@
+//! What goes from files: by size, by time, by request, by key.
+
+use super::support::{Dir, append, config, first, numbers, values_from};
+use anabranch::{Cleanup, Durability, ManualClock, ReadError, Record, Timestamp, TopicConfig};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+#[test]
+fn size_and_time_take_whole_segments_from_the_front() {
+    let dir = Dir::new();
+    let clock = ManualClock::at(Timestamp::from_millis(1_000_000));
+    let broker = dir.open_at(clock.clone());
+    let config = config(Durability::Written).segment_bytes(300).retention_bytes(1_000);
+    let topic = broker.create_topic("t", config.retention_time(Duration::from_secs(60))).unwrap();
+    let partition = first(&topic);
+    append(&partition, 0..50);
+    broker.tick();
+    let start = partition.log_start_offset();
+    assert!(start > 0 && topic.stats().total.bytes >= 1_000, "{start}");
+    assert_eq!(values_from(&partition, start), numbers(start..50));
+    assert!(matches!(
+        partition.read(start - 1, 1),
+        Err(ReadError::OutOfRange { log_start, .. }) if log_start == start
+    ));
+    clock.advance(Duration::from_secs(61));
+    append(&partition, 50..52);
+    broker.tick();
+    let later = partition.log_start_offset();
+    assert!(later > start);
+    broker.close().unwrap();
+
+    let broker = dir.open_at(clock);
+    let partition = first(&broker.topic("t").unwrap());
+    assert_eq!(partition.log_start_offset(), later);
+    assert_eq!(values_from(&partition, later), numbers(later..52));
+    assert!(dir.names("t-0", ".log").len() < 6, "the files are gone");
+}
+
+#[test]
+fn deleted_records_stay_deleted() {
+    let dir = Dir::new();
+    let broker = dir.open();
+    let topic = broker.create_topic("t", config(Durability::Synced).segment_bytes(300)).unwrap();
+    let partition = first(&topic);
+    append(&partition, 0..20);
+    assert_eq!(partition.delete_records(13).unwrap(), 13);
+    assert_eq!(partition.delete_records(5).unwrap(), 13);
+    assert!(partition.delete_records(21).is_err());
+    assert_eq!(values_from(&partition, 13), numbers(13..20));
+    drop(broker);
+    let broker = dir.open();
+    let partition = first(&broker.topic("t").unwrap());
+    assert_eq!(partition.log_start_offset(), 13);
+    assert!(partition.read(12, 1).is_err());
+    assert_eq!(values_from(&partition, 13), numbers(13..20));
+}
+
+/// The key and value of every record that can be read.
+fn pairs(partition: &anabranch::Partition) -> Vec<(u64, String, Option<String>)> {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let mut reader = anabranch::Reader::new([(partition.clone(), partition.log_start_offset())]);
+    let mut all = Vec::new();
+    loop {
+        let records = reader.poll(Duration::ZERO).unwrap();
+        if records.is_empty() {
+            return all;
+        }
+        assert_eq!(records.iter().count(), records.len());
+        let row = |record: anabranch::ConsumerRecord<'_>| {
+            (record.offset(), text(record.key().unwrap()), record.value().map(text))
+        };
+        all.extend(records.iter().map(row));
+    }
+}
+
+#[test]
+fn compaction_keeps_the_last_record_of_each_key() {
+    let dir = Dir::new();
+    let clock = ManualClock::at(Timestamp::from_millis(1_000_000));
+    let broker = dir.open_at(clock.clone());
+    let config = TopicConfig::new()
+        .cleanup(Cleanup::Compact)
+        .segment_bytes(2_000)
+        .cache_bytes(0)
+        .delete_retention(Duration::from_secs(60));
+    let topic = broker.create_topic("t", config).unwrap();
+    let partition = first(&topic);
+    let mut latest = BTreeMap::new();
+    let mut put = |number: u64| {
+        let (key, value) = (format!("key {}", number % 17), format!("value {number}"));
+        let record = Record::new(&value).with_key(&key);
+        let record = if number % 29 == 0 { Record::tombstone(&key) } else { record };
+        let offset = partition.append(&[record]).unwrap();
+        latest.insert(key.clone(), (offset, (number % 29 != 0).then(|| value.clone())));
+    };
+    (0..2_000).for_each(&mut put);
+    partition.flush().unwrap();
+    broker.tick();
+    let kept = pairs(&partition);
+    assert!(kept.len() < 300, "{} records are left", kept.len());
+    let check = |kept: &[(u64, String, Option<String>)]| {
+        assert!(kept.is_sorted_by_key(|(offset, ..)| *offset));
+        for (key, (offset, value)) in &latest {
+            let last = kept.iter().rfind(|(_, of, _)| of == key);
+            if value.is_some() {
+                assert_eq!(last, Some(&(*offset, key.clone(), value.clone())));
+            } else {
+                assert!(last.is_none_or(|last| last.2.is_none()));
+            }
+        }
+    };
+    check(&kept);
+    drop(broker);
+    let broker = dir.open_at(clock);
+    assert_eq!(pairs(&first(&broker.topic("t").unwrap())).len(), kept.len());
+    check(&pairs(&first(&broker.topic("t").unwrap())));
+}

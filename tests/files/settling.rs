@@ -1,0 +1,126 @@
+//! When a record is seen, and by whom it is written.
+
+use super::support::{Dir, LEVELS, append, config, first, numbers, values_from};
+use anabranch::{Durability, Producer, Reader, Record};
+use std::time::Duration;
+
+#[test]
+fn many_threads_append_and_everything_is_there_in_order() {
+    for durability in LEVELS {
+        let dir = Dir::new();
+        let broker = dir.open();
+        let topic = broker.create_topic("t", config(durability).segment_bytes(20_000)).unwrap();
+        let partition = first(&topic);
+        let (threads, each) = (8_u64, 200_u64);
+        std::thread::scope(|scope| {
+            for thread in 0..threads {
+                let partition = partition.clone();
+                scope.spawn(move || {
+                    let mut last = None;
+                    for count in 0..each {
+                        let value = format!("{thread} {count}");
+                        let offset = partition.append(&[Record::new(&value)]).unwrap();
+                        assert!(Some(offset) > last);
+                        assert!(partition.high_watermark() > offset, "it is visible");
+                        last = Some(offset);
+                    }
+                });
+            }
+        });
+        let values = values_from(&partition, 0);
+        assert_eq!(values.len() as u64, threads * each);
+        for thread in 0..threads {
+            let own = values.iter().filter_map(|v| v.strip_prefix(&format!("{thread} ")));
+            let own: Vec<u64> = own.map(|count| count.parse().unwrap()).collect();
+            assert_eq!(own, (0..each).collect::<Vec<_>>(), "{durability:?}");
+        }
+        broker.close().unwrap();
+        let broker = dir.open();
+        assert_eq!(values_from(&first(&broker.topic("t").unwrap()), 0), values);
+    }
+}
+
+#[test]
+fn enqueued_records_share_batches_and_are_written_when_somebody_wants_them() {
+    let dir = Dir::new();
+    let broker = dir.open();
+    let topic = broker.create_topic("t", config(Durability::Written)).unwrap();
+    let partition = first(&topic);
+    let producer = Producer::new(&topic);
+    let deliveries: Vec<_> = (0..10)
+        .map(|value: u64| producer.enqueue(Record::new(&value.to_string())).unwrap())
+        .collect();
+    assert_eq!(partition.high_watermark(), 0, "nobody has asked for them");
+    assert_eq!(partition.log_end_offset(), 10);
+    assert!(!deliveries[9].is_done());
+    assert_eq!(deliveries[9].wait().unwrap().offset, 9);
+    assert!(deliveries.iter().all(|delivery| delivery.is_done()));
+    assert_eq!(partition.high_watermark(), 10);
+    assert_eq!(topic.stats().total.appends, 1, "one batch");
+
+    producer.enqueue(Record::new("10")).unwrap();
+    assert_eq!(partition.high_watermark(), 10);
+    let mut reader = Reader::new([(partition.clone(), 10)]);
+    assert_eq!(reader.poll(Duration::ZERO).unwrap().len(), 1, "a reader wants it");
+    producer.enqueue(Record::new("11")).unwrap();
+    producer.flush().unwrap();
+    assert_eq!(partition.high_watermark(), 12);
+    producer.enqueue(Record::new("12")).unwrap();
+    drop(producer);
+    assert_eq!(values_from(&partition, 0), numbers(0..13));
+}
+
+#[test]
+fn a_sleeping_reader_is_woken_by_an_enqueued_record() {
+    for durability in LEVELS {
+        let dir = Dir::new();
+        let broker = dir.open();
+        let topic = broker.create_topic("t", config(durability)).unwrap();
+        let producer = Producer::new(&topic);
+        let mut reader = Reader::new([(first(&topic), 0)]);
+        std::thread::scope(|scope| {
+            let reading = scope.spawn(move || {
+                let mut count = 0;
+                while count < 50 {
+                    let got = reader.poll(Duration::from_secs(20)).unwrap().len();
+                    assert!(got > 0, "{durability:?}: slept through a record");
+                    count += got;
+                }
+            });
+            for value in 0..50_u64 {
+                producer.enqueue(Record::new(&value.to_string())).unwrap();
+                if value % 7 == 0 {
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+            }
+            reading.join().unwrap();
+        });
+    }
+}
+
+#[test]
+fn lingering_batches_reach_the_files() {
+    let dir = Dir::new();
+    let broker = dir.open();
+    let topic = broker.create_topic("t", config(Durability::Written)).unwrap();
+    let producer = Producer::builder(&topic).linger(Duration::from_secs(3600)).build().unwrap();
+    let first_one = producer.enqueue(Record::new("0")).unwrap();
+    let second = producer.enqueue(Record::new("1")).unwrap();
+    assert_eq!(first(&topic).log_end_offset(), 0);
+    assert_eq!(second.wait().unwrap().offset, 1);
+    assert_eq!(first_one.wait().unwrap().offset, 0);
+    assert_eq!(values_from(&first(&topic), 0), numbers(0..2));
+}
+
+#[test]
+fn flush_says_what_is_on_disk() {
+    for durability in LEVELS {
+        let dir = Dir::new();
+        let broker = dir.open();
+        let topic = broker.create_topic("t", config(durability).segment_bytes(300)).unwrap();
+        append(&first(&topic), 0..20);
+        assert_eq!(first(&topic).flush().unwrap(), 20);
+        assert!(dir.names("t-0", ".log").len() > 3);
+        assert_eq!(values_from(&first(&topic), 0), numbers(0..20));
+    }
+}
