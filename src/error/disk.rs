@@ -42,12 +42,8 @@ impl DiskError {
     }
 
     /// For `map_err`.
-    pub(crate) fn at(
-        operation: &'static str,
-        path: &Path,
-    ) -> impl FnOnce(io::Error) -> DiskError + use<> {
-        let path = path.to_owned();
-        move |error| DiskError::new(operation, &path, &error)
+    pub(crate) fn at(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DiskError {
+        move |error| DiskError::new(operation, path, &error)
     }
 }
 

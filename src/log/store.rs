@@ -151,18 +151,27 @@ impl Store {
 
     /// Writes a load.
     pub(crate) fn write(&mut self, load: &Load) -> Result<Written, WriteRefused> {
-        let before = (self.active.clone(), self.rolled.len(), self.has_new_names);
+        // A piece that stays in its file changes nothing here before it is written.
+        let before = self.rolls_for(load).then(|| self.active.clone());
+        let (rolled, has_new_names) = (self.rolled.len(), self.has_new_names);
         let mut written = Written::default();
         let outcome =
             load.pieces.iter().try_for_each(|piece| self.write_piece(piece, &mut written));
         let Err(error) = outcome else { return Ok(written) };
-        let undone = self.undo(&before.0, &written);
-        (self.active, _, self.has_new_names) = before;
-        self.rolled.truncate(before.1);
+        let before = before.unwrap_or_else(|| self.active.clone());
+        let undone = self.undo(&before, &written);
+        (self.active, self.has_new_names) = (before, has_new_names);
+        self.rolled.truncate(rolled);
         match undone {
             Ok(()) => Err(WriteRefused::Undone(error)),
             Err(_) => Err(WriteRefused::Poisoned(error)),
         }
+    }
+
+    /// Whether a load takes more than one write to one file.
+    fn rolls_for(&self, load: &Load) -> bool {
+        let stays = |piece: &Piece| piece.home.segment == self.active.base_offset;
+        load.pieces.len() > 1 || self.active.file.is_none() || !load.pieces.iter().all(stays)
     }
 
     fn write_piece(&mut self, piece: &Piece, written: &mut Written) -> Result<(), DiskError> {
@@ -180,7 +189,7 @@ impl Store {
         }
         let file = self.active.file.as_ref().expect("rolled to it");
         write_all_at(&**file, bytes, piece.home.position)
-            .map_err(DiskError::at("write", &self.path(self.active.base_offset)))?;
+            .map_err(|error| self.refused("write", &error))?;
         self.active.crc.update(bytes);
         self.active.bytes = end;
         self.active.allocated = self.active.allocated.max(end);
@@ -189,6 +198,11 @@ impl Store {
             self.active.max_timestamp = self.active.max_timestamp.max(batch::max_timestamp(batch));
         }
         Ok(())
+    }
+
+    #[cold]
+    fn refused(&self, operation: &'static str, error: &std::io::Error) -> DiskError {
+        DiskError::new(operation, &self.path(self.active.base_offset), error)
     }
 
     fn path(&self, segment: Offset) -> PathBuf {
@@ -234,7 +248,6 @@ impl Store {
 
     fn preallocate(&mut self, end: u64) -> Result<(), DiskError> {
         let wanted = (end + PREALLOCATED_BYTES).min(self.segment_bytes_max).max(end);
-        let path = self.path(self.active.base_offset);
         let file = self.active.file.as_ref().expect("rolled to it");
         let zeros = vec![0; usize::try_from(wanted - end).unwrap_or(0)];
         // Without room for zeros there may still be room for records.
@@ -242,7 +255,7 @@ impl Store {
             self.active.allocated = wanted;
         } else {
             let length = self.active.allocated;
-            file.set_len(length).map_err(DiskError::at("cut", &path))?;
+            file.set_len(length).map_err(|error| self.refused("cut", &error))?;
             self.preallocates = false;
         }
         Ok(())

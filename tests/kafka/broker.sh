@@ -108,7 +108,7 @@ create_topic() {
 # A broker knows a directory of its own by the topic id in partition.metadata, and sets others aside.
 give() {
     local partition its
-    for partition in "$files"/*-[0-9]*; do
+    for partition in "$files"/orders-[0-9]*; do
         its=$home/data/$1-${partition##*-}
         mv "$its/partition.metadata" "$home/partition.metadata"
         rm -r "$its"
@@ -167,7 +167,7 @@ complaints() {
 }
 
 prepare "$@"
-partitions=$(find "$files" -maxdepth 1 -type d -name '*-[0-9]*' | wc -l | tr -d ' ')
+partitions=$(find "$files" -maxdepth 1 -type d -name 'orders-[0-9]*' | wc -l | tr -d ' ')
 choose_key
 configure
 
@@ -199,7 +199,7 @@ same "what Kafka's producer sent is not where it belongs" \
 stop_broker
 complaints >"$home/complaints"
 same "the broker complains" /dev/null "$home/complaints"
-for partition in "$files"/*-[0-9]*; do
+for partition in "$files"/orders-[0-9]*; do
     number=${partition##*-}
     for file in "$partition"/*.log; do
         # One of them is longer now, by the record of Kafka's producer.

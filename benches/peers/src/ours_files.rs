@@ -54,12 +54,11 @@ pub(crate) fn send_batches(dir: &Path, records: u64, batch: u64) -> Duration {
     took
 }
 
-/// Enqueues records with the producer's own batch size, lets them linger, and flushes.
+/// Enqueues records with the producer's own batch size, and flushes.
 pub(crate) fn enqueue(dir: &Path, records: u64) -> Duration {
     let payloads = Payloads::new();
     let (broker, topic) = create(dir, written());
-    let linger = Duration::from_millis(5);
-    let producer = Producer::builder(&topic).linger(linger).build().expect("it is in range");
+    let producer = ours::producer(&topic);
     let began = Instant::now();
     for i in 0..records {
         ours::enqueue(&producer, payloads.get(i));
@@ -80,7 +79,7 @@ pub(crate) fn send_each(
     let payloads = Payloads::new();
     let syncs = Arc::new(AtomicU64::new(0));
     let disk = Counting { disk: FileDisk, syncs: syncs.clone() };
-    let broker = Broker::builder(dir).disk(disk).open().expect("the folder opens");
+    let broker = Broker::builder().disk(disk).open(dir).expect("the folder opens");
     let config = TopicConfig::new().durability(durability);
     let topic = broker.create_topic(TOPIC, config).expect("the topic is new");
     let producer = ours::producer(&topic);
@@ -137,7 +136,7 @@ pub(crate) fn open(dir: &Path) -> (Duration, u64) {
 /// neither closed nor dropped: the process is to end. Nobody keeps house, so that the mark stays.
 pub(crate) fn leave_behind(dir: &Path, records: u64) {
     let broker =
-        Broker::builder(dir).housekeeping(Housekeeping::Manual).open().expect("the folder opens");
+        Broker::builder().housekeeping(Housekeeping::Manual).open(dir).expect("the folder opens");
     let topic = broker.topic(TOPIC).expect("the topic is there");
     ours::partition(&topic, 0).flush().expect("the log is synced");
     send_all(&topic, records, BATCH);
@@ -173,7 +172,7 @@ pub(crate) fn in_company(
 ) -> Vec<Reading> {
     let payloads = Payloads::new();
     let broker =
-        Broker::builder(dir).housekeeping(Housekeeping::Manual).open().expect("the folder opens");
+        Broker::builder().housekeeping(Housekeeping::Manual).open(dir).expect("the folder opens");
     // What is cached is what is not written yet and the last of the log, so that readers are cold.
     let config = written()
         .segment_bytes(SEGMENT_BYTES as usize)
