@@ -114,8 +114,8 @@ const ADDRESSES: &[Address] = &[
     },
     Address {
         what: &["rustix"],
-        at: &["src/clock.rs", "src/log/chunk.rs"],
-        because: "it is there for the coarse clock and for huge pages alone",
+        at: &["src/clock.rs", "src/log/chunk.rs", "src/sync/"],
+        because: "it is there for the coarse clock, huge pages and futexes alone",
     },
 ];
 

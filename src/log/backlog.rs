@@ -69,10 +69,22 @@ pub(crate) struct Piece {
 /// What is to be written, in order, and what has been appended once it is.
 #[derive(Debug)]
 pub(crate) struct Load {
-    pub(crate) pieces: Vec<Piece>,
+    first: Piece,
+    /// Most loads have one piece, and take no allocation.
+    others: Vec<Piece>,
     pub(crate) end: Point,
     pub(crate) bytes: u64,
     totals: (u64, u64),
+}
+
+impl Load {
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = &Piece> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+
+    pub(crate) fn has_one_piece(&self) -> bool {
+        self.others.is_empty()
+    }
 }
 
 #[derive(Debug)]
@@ -164,10 +176,18 @@ impl Backlog {
     }
 
     /// Keeps the third invariant, and lets go of chunks that are done with.
+    #[inline]
     fn advance(&mut self, active: &ChunkWriter) {
         if self.shows_at_once {
             self.shown = self.written;
         }
+        if !self.full.is_empty() {
+            self.pass_on(active);
+        }
+    }
+
+    #[cold]
+    fn pass_on(&mut self, active: &ChunkWriter) {
         for place in 0..self.full.len() {
             let next = self.full.get(place + 1).map_or(active, |full| &full.writer);
             let next = Point::start(next.chunk().base_offset());
@@ -194,7 +214,8 @@ impl Backlog {
     /// Everything that is not written yet; `None` if there is nothing.
     pub(super) fn load(&self, active: Option<&ChunkWriter>, totals: (u64, u64)) -> Option<Load> {
         let active = active?;
-        let mut pieces = Vec::with_capacity(1);
+        let mut first = None;
+        let mut others = Vec::new();
         let all = self.full.iter().map(|full| (&full.writer, full.home));
         for (writer, home) in all.chain([(active, self.home)]) {
             let base = writer.chunk().base_offset();
@@ -204,14 +225,18 @@ impl Backlog {
                 std::cmp::Ordering::Greater => 0,
             };
             let end = writer.written().bytes;
-            if start < end {
-                let position = home.position + u64::from(start);
-                let home = Home { position, ..home };
-                pieces.push(Piece { bytes: writer.slice(start, end), home });
+            if start == end {
+                continue;
+            }
+            let position = home.position + u64::from(start);
+            let piece = Piece { bytes: writer.slice(start, end), home: Home { position, ..home } };
+            match &first {
+                None => first = Some(piece),
+                Some(_) => others.push(piece),
             }
         }
-        let bytes = self.unwritten_bytes;
-        (!pieces.is_empty()).then(|| Load { pieces, end: Point::of(active), bytes, totals })
+        let (bytes, end) = (self.unwritten_bytes, Point::of(active));
+        Some(Load { first: first?, others, end, bytes, totals })
     }
 
     /// Notes that a load is in the files.

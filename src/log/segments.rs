@@ -209,7 +209,7 @@ impl Segments {
         dir: &Path,
     ) {
         let mut rolled = written.rolled.into_iter();
-        for piece in &load.pieces {
+        for piece in load.pieces() {
             if piece.home.segment != self.active.base_offset || self.active.file.is_none() {
                 if self.active.file.is_some() {
                     let full = rolled.next().expect("a roll per change of segment");

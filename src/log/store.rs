@@ -155,8 +155,7 @@ impl Store {
         let before = self.rolls_for(load).then(|| self.active.clone());
         let (rolled, has_new_names) = (self.rolled.len(), self.has_new_names);
         let mut written = Written::default();
-        let outcome =
-            load.pieces.iter().try_for_each(|piece| self.write_piece(piece, &mut written));
+        let outcome = load.pieces().try_for_each(|piece| self.write_piece(piece, &mut written));
         let Err(error) = outcome else { return Ok(written) };
         let before = before.unwrap_or_else(|| self.active.clone());
         let undone = self.undo(&before, &written);
@@ -171,7 +170,7 @@ impl Store {
     /// Whether a load takes more than one write to one file.
     fn rolls_for(&self, load: &Load) -> bool {
         let stays = |piece: &Piece| piece.home.segment == self.active.base_offset;
-        load.pieces.len() > 1 || self.active.file.is_none() || !load.pieces.iter().all(stays)
+        !load.has_one_piece() || self.active.file.is_none() || !load.pieces().all(stays)
     }
 
     fn write_piece(&mut self, piece: &Piece, written: &mut Written) -> Result<(), DiskError> {

@@ -8,28 +8,31 @@
 //!                   └─► lead: you do the work for this flight
 //! ```
 //!
+//! Who waits looks a few times first: a write takes less time than going to sleep and being woken. All
+//! who sleep do so on one word, so that one call of the system wakes them.
+//!
 //! Invariants:
 //! 1. A flight lands once, and everybody who waits, or comes later, learns its outcome.
-//! 2. Of those who wait at most one is asked to lead at a time.
+//! 2. Of those who wait at most one takes each request to lead.
 
 use super::atomic::{AtomicUsize, Ordering};
 use super::planted::{Bug, planted};
-use super::{Condvar, Mutex};
-use std::time::Duration;
+use super::{Backoff, OnceLock, Word};
+
+/// Nobody has done anything yet.
+const BOARDING: u32 = 0;
+/// Somebody who waits is to lead.
+const LEADERLESS: u32 = 1;
+/// The outcome is known.
+const LANDED: u32 = 2;
 
 #[derive(Debug)]
 pub(crate) struct Flight<T> {
-    state: Mutex<State<T>>,
-    bell: Condvar,
+    word: Word,
+    outcome: OnceLock<T>,
     /// How many wait, or are about to. Raised by who holds the lock that flights are boarded under;
     /// whoever asks somebody to lead looks under that lock. Relaxed for that reason.
     waiting: AtomicUsize,
-}
-
-#[derive(Debug)]
-struct State<T> {
-    outcome: Option<T>,
-    wants_leader: bool,
 }
 
 /// What a wait ends with.
@@ -41,8 +44,7 @@ pub(crate) enum Turn<T> {
 
 impl<T> Default for Flight<T> {
     fn default() -> Self {
-        let state = State { outcome: None, wants_leader: false };
-        Flight { state: Mutex::new(state), bell: Condvar::default(), waiting: AtomicUsize::new(0) }
+        Flight { word: Word::new(BOARDING), outcome: OnceLock::new(), waiting: AtomicUsize::new(0) }
     }
 }
 
@@ -54,7 +56,7 @@ impl<T: Clone> Flight<T> {
 
     /// Whether anybody waits who can lead.
     pub(crate) fn has_waiting(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) > 0
+        self.waiting() > 0
     }
 
     /// How many wait.
@@ -64,40 +66,46 @@ impl<T: Clone> Flight<T> {
 
     /// What became of it, if it has landed.
     pub(crate) fn outcome(&self) -> Option<T> {
-        self.state.lock().outcome.clone()
+        self.outcome.get().cloned()
     }
 
     /// Waits for the outcome, or to be asked to lead. The caller has said that it would.
     pub(crate) fn wait(&self) -> Turn<T> {
-        let mut state = self.state.lock();
+        let backoff = Backoff::new();
         let turn = loop {
-            if let Some(outcome) = &state.outcome {
-                break Turn::Landed(outcome.clone());
+            match self.word.load() {
+                LANDED => {
+                    let outcome = self.outcome.get().expect("it is set before the word says so");
+                    break Turn::Landed(outcome.clone());
+                }
+                LEADERLESS if self.word.exchange(LEADERLESS, BOARDING) => break Turn::Lead,
+                LEADERLESS => {}
+                _ if !backoff.is_completed() => backoff.snooze(),
+                other => self.word.wait(other),
             }
-            if std::mem::take(&mut state.wants_leader) {
-                break Turn::Lead;
-            }
-            state = self.bell.wait(state, Duration::MAX);
         };
-        drop(state);
         self.waiting.fetch_sub(1, Ordering::Relaxed);
         turn
     }
 
     /// Asks one of those who wait to lead.
     pub(crate) fn ask_leader(&self) {
-        self.state.lock().wants_leader = true;
+        self.word.store(LEADERLESS);
         if !planted(Bug::ForgetLeader) {
-            self.bell.notify_one();
+            self.word.wake_one();
         }
     }
 
     /// Tells everybody what became of it.
+    ///
+    /// # Panics
+    ///
+    /// If it has landed before.
     pub(crate) fn land(&self, outcome: T) {
-        let mut state = self.state.lock();
-        assert!(state.outcome.is_none(), "a flight lands once");
-        state.outcome = Some(outcome);
-        drop(state);
-        self.bell.notify_all();
+        assert!(self.outcome.set(outcome).is_ok(), "a flight lands once");
+        self.word.store(LANDED);
+        if self.has_waiting() {
+            self.word.wake_all();
+        }
     }
 }

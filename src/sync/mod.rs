@@ -23,12 +23,18 @@ pub(crate) mod planted;
 #[cfg(not(any(loom, shuttle)))]
 mod real;
 mod shelf;
+#[cfg(any(loom, shuttle, not(target_os = "linux")))]
+mod word;
 
 pub(crate) use crossbeam::utils::CachePadded;
 pub(crate) use flight::{Flight, Turn};
 pub(crate) use mailbox::{Mailbox, Token};
 #[cfg(any(loom, shuttle))]
 pub(crate) use model::{Arc, Backoff, Condvar, Mutex, MutexGuard, OnceLock, Queue, RwLock, atomic};
+#[cfg(all(target_os = "linux", not(any(loom, shuttle))))]
+pub(crate) use real::Word;
 #[cfg(not(any(loom, shuttle)))]
 pub(crate) use real::{Arc, Backoff, Condvar, Mutex, MutexGuard, OnceLock, Queue, RwLock, atomic};
 pub(crate) use shelf::Shelf;
+#[cfg(any(loom, shuttle, not(target_os = "linux")))]
+pub(crate) use word::Word;

@@ -1,5 +1,9 @@
 //! The real locks and atomics: `parking_lot`, `crossbeam` and `std`.
 
+#[cfg(target_os = "linux")]
+use atomic::{AtomicU32, Ordering};
+#[cfg(target_os = "linux")]
+use rustix::thread::futex;
 use std::time::Duration;
 
 pub(crate) use crossbeam::utils::Backoff;
@@ -33,6 +37,46 @@ impl Condvar {
     /// Wakes all sleepers.
     pub(crate) fn notify_all(&self) {
         self.0.notify_all();
+    }
+}
+
+/// A number that threads sleep on until it is another one: a futex, where the system has them.
+#[cfg(target_os = "linux")]
+#[derive(Debug)]
+pub(crate) struct Word(AtomicU32);
+
+#[cfg(target_os = "linux")]
+impl Word {
+    pub(crate) fn new(value: u32) -> Self {
+        Word(AtomicU32::new(value))
+    }
+
+    /// Acquire: what was written before the value was stored is seen after it.
+    pub(crate) fn load(&self) -> u32 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn store(&self, value: u32) {
+        self.0.store(value, Ordering::Release);
+    }
+
+    /// Stores `new` if the number is `old`; says whether it was.
+    pub(crate) fn exchange(&self, old: u32, new: u32) -> bool {
+        self.0.compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    /// Sleeps while the number is `value`: until woken, or for no reason.
+    pub(crate) fn wait(&self, value: u32) {
+        // An error says that the number is another one by now, or that a signal came.
+        let _ = futex::wait(&self.0, futex::Flags::PRIVATE, value, None);
+    }
+
+    pub(crate) fn wake_one(&self) {
+        let _ = futex::wake(&self.0, futex::Flags::PRIVATE, 1);
+    }
+
+    pub(crate) fn wake_all(&self) {
+        let _ = futex::wake(&self.0, futex::Flags::PRIVATE, u32::MAX >> 1);
     }
 }
 
