@@ -109,8 +109,10 @@ impl Shared {
         if unwritten >= SHOWN_WORTH_A_WRITE && !stripe.commit.is_busy {
             let stripe = self.wake_under(stripe);
             // The records are where this topic promises them to be, whatever becomes of the write; the
-            // next append hears of it if it goes on.
-            drop(self.lead(stripe, files));
+            // next append hears of it if it goes on. Somebody may be at it by now.
+            if !stripe.commit.is_busy {
+                drop(self.lead(stripe, files));
+            }
         } else {
             self.wake(stripe);
         }
