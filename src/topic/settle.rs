@@ -55,6 +55,10 @@ impl Commit {
     fn board(&mut self) -> Arc<Flight<Outcome>> {
         Arc::clone(self.boarding.get_or_insert_default())
     }
+
+    fn is_boarding(&self, flight: &Arc<Flight<Outcome>>) -> bool {
+        self.boarding.as_ref().is_some_and(|boarding| Arc::ptr_eq(boarding, flight))
+    }
 }
 
 /// A record that was enqueued: where it will be, and the flight that carries it.
@@ -204,19 +208,17 @@ impl Shared {
         }
         let files = self.files.as_ref().expect("only a topic with files gives tickets");
         let stripe = self.stripe.lock();
-        if !stripe.commit.is_busy {
-            // Nobody is at work, so the flight has landed or it is the one that boards.
-            if ticket.outcome().is_none() {
-                drop(self.lead(stripe, files));
-            }
-        } else {
-            ticket.0.expect();
-            drop(stripe);
-            if let Turn::Lead = ticket.0.wait() {
-                drop(self.lead(self.stripe.lock(), files));
-            }
+        let is_boarding = stripe.commit.is_boarding(&ticket.0);
+        if is_boarding && !stripe.commit.is_busy {
+            return self.lead(stripe, files);
         }
-        ticket.outcome().expect("the flight that this thread led, or waited for, has landed")
+        // Somebody will lead it, or it is about to land: that is told after others may lead.
+        ticket.0.expect();
+        drop(stripe);
+        match ticket.0.wait() {
+            Turn::Landed(outcome) => outcome,
+            Turn::Lead => self.lead(self.stripe.lock(), files),
+        }
     }
 
     /// Sees to it that everything appended so far is carried.
