@@ -10,6 +10,7 @@
 //! Invariants:
 //! 1. Directories come before the list names them, and the list forgets them before they go, durably.
 //! 2. What the list does not name is left alone.
+//! 3. Nothing is changed once the lock was given back.
 
 use super::manifest::{MANIFEST_FILE, Manifest};
 use crate::error::{DiskError, OpenError, TopicError};
@@ -34,7 +35,7 @@ pub(super) struct Directory {
     session: Arc<Session>,
     /// Guards the list, in memory and on disk.
     manifest: Mutex<Manifest>,
-    /// Until the broker is closed.
+    /// Until the broker is closed. Given back under `manifest`.
     lock: Mutex<Option<Box<dyn DiskLock>>>,
 }
 
@@ -118,6 +119,9 @@ impl Directory {
         change: impl FnOnce(&mut Manifest) -> Result<(), DiskError>,
     ) -> Result<(), TopicError> {
         let mut manifest = self.manifest.lock();
+        if self.lock.lock().is_none() {
+            return Err(TopicError::Closed { topic: topic.clone() });
+        }
         let mut changed = manifest.clone();
         self.session
             .begin()
@@ -160,7 +164,7 @@ impl Directory {
     /// Removes the directories of topics that are being deleted.
     pub(super) fn finish_deleting(&self) -> Result<(), DiskError> {
         let mut manifest = self.manifest.lock();
-        if manifest.deleting.is_empty() {
+        if manifest.deleting.is_empty() || self.lock.lock().is_none() {
             return Ok(());
         }
         self.session.begin()?;
@@ -197,6 +201,7 @@ impl Directory {
 
     /// Everything is on disk: says so, and lets go of the directory.
     pub(super) fn close(&self, is_good: bool) -> Result<(), DiskError> {
+        let _unchanged = self.manifest.lock();
         let noted = if is_good { self.session.end() } else { Ok(()) };
         *self.lock.lock() = None;
         noted

@@ -13,6 +13,8 @@
 //! 1. `shown <= written <= appended`, unless records are shown at once, when only the last two matter.
 //! 2. The writer of a full chunk is kept until all of the chunk is written and shown.
 //! 3. A point never stands at the end of a full chunk: it is the start of the next one then.
+//! 4. A chunk that lost all it held is let go of once it has a successor, so that a base offset names one
+//!    chunk.
 
 use super::chunk::{Chunk, ChunkSlice, ChunkWriter, Published};
 use crate::ids::Offset;
@@ -91,6 +93,17 @@ impl Load {
 struct Full {
     writer: ChunkWriter,
     home: Home,
+}
+
+impl Full {
+    fn base_offset(&self) -> Offset {
+        self.writer.chunk().base_offset()
+    }
+
+    /// Whether all that it held was given up: the chunk that follows has its base offset.
+    fn is_empty(&self) -> bool {
+        self.writer.written().bytes == 0
+    }
 }
 
 #[derive(Debug)]
@@ -206,7 +219,8 @@ impl Backlog {
             self.shown = self.written;
         }
         let done = self.written.chunk.min(self.shown.chunk);
-        while self.full.front().is_some_and(|full| full.writer.chunk().base_offset() < done) {
+        let is_done = |full: &Full| full.base_offset() < done || full.is_empty();
+        while self.full.front().is_some_and(is_done) {
             self.full.pop_front();
         }
     }
@@ -253,7 +267,7 @@ impl Backlog {
             return;
         }
         for full in &mut self.full {
-            let base = full.writer.chunk().base_offset();
+            let base = full.base_offset();
             if base >= self.shown.chunk && base < to.chunk {
                 full.writer.show_sealed();
             } else if base == to.chunk {
@@ -272,7 +286,7 @@ impl Backlog {
     pub(super) fn give_up(&mut self, active: ChunkWriter) -> GivenUp {
         let point = self.written;
         self.full.push_back(Full { writer: active, home: self.home });
-        let behind = |full: &Full| full.writer.chunk().base_offset() > point.chunk;
+        let behind = |full: &Full| full.base_offset() > point.chunk;
         let dropped = self.full.iter().filter(|full| behind(full)).count();
         self.full.truncate(self.full.len() - dropped);
         let last = self.full.back_mut().expect("the chunk of the written point is kept");

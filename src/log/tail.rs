@@ -80,11 +80,17 @@ impl Tail {
         self.chunks.back().map_or(0, |chunk| u64::from(chunk.published().bytes))
     }
 
-    /// Adds the chunk that the next record goes to.
+    /// Adds the chunk that the next record goes to. It takes the place of one whose records were all given
+    /// up, and whose readers are sent here.
     pub(crate) fn push(&mut self, chunk: Arc<Chunk>) {
         assert!(chunk.base_offset() >= self.end_offset(), "chunks are contiguous");
-        self.sealed_bytes += self.last_bytes();
-        self.chunks.push_back(chunk);
+        match self.chunks.back_mut() {
+            Some(last) if last.base_offset() == chunk.base_offset() => *last = chunk,
+            _ => {
+                self.sealed_bytes += self.last_bytes();
+                self.chunks.push_back(chunk);
+            }
+        }
     }
 
     /// The chunk that holds `offset`, or will hold it next; the caller has checked it against start

@@ -10,6 +10,7 @@
 //! 1. One compaction at a time; appends, syncs and reads go on meanwhile.
 //! 2. What a pass has found is put in place from the front, each piece with one change of the list.
 //! 3. A piece whose segments retention has taken meanwhile is given up.
+//! 4. While `compacting` is held the files are not closed.
 
 use super::config::TopicConfig;
 use super::files::Files;
@@ -43,7 +44,14 @@ impl Files {
         let horizon = (!config.min_compaction_lag.is_zero())
             .then(|| now.saturating_sub(config.min_compaction_lag));
         let Some(plan) = compaction::plan(&sealed, &settings, horizon) else { return Ok(()) };
-        for replacement in Pass::start(&*self.disk, &self.dir, plan, settings, now)? {
+        if self.keep_to_change()?.is_none() {
+            return Ok(());
+        }
+        let mut pass = Pass::start(&*self.disk, &self.dir, plan, settings, now)?;
+        // Who closes the partition waits for the piece that is at hand.
+        while self.ended().is_none()
+            && let Some(replacement) = pass.next()
+        {
             if !self.put_in_place(replacement?)? {
                 break;
             }

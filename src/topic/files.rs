@@ -5,13 +5,15 @@
 //!   Load ─► Store (write) ─► Segments (what readers find) ─► [Keeper: sync, mark, list]
 //! ```
 //!
-//! Locks, in this order: `keeper`, `store`, `segments`. None is held together with the stripe. All are held
-//! during I/O, but `segments`, which readers take for a look-up.
+//! Locks, in this order: `compacting`, `keeper`, then the stripe, or `store` and `segments`. None is taken
+//! under the stripe. All are held during I/O, but `segments`, which readers take for a look-up.
 //!
 //! Invariants:
 //! 1. Only who carries writes to the segment files, and only one does at a time.
-//! 2. A sync that fails poisons the partition, for good.
+//! 2. A sync that fails poisons the partition, for good: that is noted before anybody else can sync.
 //! 3. The start offset is on disk before readers are told.
+//! 4. Once `is_over` is set nothing is changed: the directory may be somebody else's. Who changes anything
+//!    but segment files that are written to holds `keeper` and has looked.
 
 use crate::error::{AppendError, DiskError, FlushError, OpenError, ReadError};
 use crate::ids::{Offset, Timestamp, TopicPartition};
@@ -25,9 +27,10 @@ use crate::log::segments::{ReadFault, Segment, Segments};
 use crate::log::store::{Found, Store, WriteRefused};
 use crate::log::{Chunk, Home, Layout, Load, Pool, Retention, retention};
 use crate::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
-use crate::sync::{self, Mutex, OnceLock, RwLock};
+use crate::sync::{self, Mutex, MutexGuard, OnceLock, RwLock};
 use crate::topic::config::{Durability, TopicConfig};
 use crate::topic::session::Session;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -58,6 +61,10 @@ pub(crate) struct Files {
     /// Whether the epoch must rise before the first append. Under `keeper`.
     must_raise: AtomicBool,
     ended: OnceLock<Ended>,
+    /// The write or sync after which nobody knows what the files hold. That may come after the end.
+    poisoned: OnceLock<DiskError>,
+    /// Whether nothing may be changed any more. Under `keeper`.
+    is_over: AtomicBool,
     /// Memory for what is read back.
     pool: sync::Arc<Pool>,
 }
@@ -140,6 +147,8 @@ impl Files {
             is_begun: AtomicBool::new(false),
             must_raise: AtomicBool::new(!was_clean && end_offset > 0),
             ended: OnceLock::new(),
+            poisoned: OnceLock::new(),
+            is_over: AtomicBool::new(false),
             pool: Pool::new(READ_BYTES_MAX),
         };
         if durability == Durability::Synced && synced < end_offset {
@@ -158,8 +167,8 @@ impl Files {
 
     #[cold]
     fn begin_slowly(&self, end_offset: impl FnOnce() -> Offset) -> Result<(), AppendError> {
+        let mut keeper = self.keep()?;
         self.session.begin().map_err(|source| self.refused(source))?;
-        let mut keeper = self.keeper.lock();
         if self.must_raise.load(Ordering::Relaxed) {
             let raised = keeper.raise_epoch(end_offset()).map_err(|source| self.refused(source))?;
             self.epoch.store(raised, Ordering::Relaxed);
@@ -168,6 +177,23 @@ impl Files {
         // Release: who sees it sees the epoch.
         self.is_begun.store(true, Ordering::Release);
         Ok(())
+    }
+
+    /// Takes the lock under which the files are changed, as long as they may be.
+    fn keep(&self) -> Result<MutexGuard<'_, Keeper>, AppendError> {
+        let keeper = self.keeper.lock();
+        if self.is_over.load(Ordering::Relaxed) {
+            return Err(self.append_ended(&Ended::Closed));
+        }
+        Ok(keeper)
+    }
+
+    /// As [`keep`](Self::keep), for a change that no append begins: the files are not as they were closed
+    /// any more. `None` if that may not be.
+    pub(super) fn keep_to_change(&self) -> Result<Option<MutexGuard<'_, Keeper>>, DiskError> {
+        let Ok(keeper) = self.keep() else { return Ok(None) };
+        self.session.begin()?;
+        Ok(Some(keeper))
     }
 
     /// The epoch of what will be appended next: one more than that of what was, after a crash.
@@ -201,6 +227,22 @@ impl Files {
     /// Ends it, unless it has ended before.
     pub(crate) fn end(&self, ended: Ended) {
         let _ = self.ended.set(ended);
+    }
+
+    /// Notes that nobody knows what the files hold.
+    pub(crate) fn poison(&self, error: DiskError) {
+        let _ = self.poisoned.set(error.clone());
+        self.end(Ended::Poisoned(error));
+    }
+
+    /// Why nobody knows what the files hold, if so.
+    pub(crate) fn poisoned(&self) -> Option<&DiskError> {
+        self.poisoned.get()
+    }
+
+    /// What becomes of a partition whose disk panics.
+    pub(crate) fn panicked(&self) -> DiskError {
+        DiskError::new("use", &self.dir, &io::Error::other("the disk panicked"))
     }
 
     /// What an append is answered after the end.
@@ -258,9 +300,19 @@ impl Files {
         Carried::Done
     }
 
-    /// Brings all that is written to the disk. An error is for good: the caller poisons the partition.
+    /// Brings all that is written to the disk. An error poisons the partition.
     pub(crate) fn sync(&self) -> Result<(), DiskError> {
-        let mut keeper = self.keeper.lock();
+        match self.keep() {
+            Ok(mut keeper) => self.sync_under(&mut keeper),
+            // Whoever ended it has brought everything to the disk, or it is of no use.
+            Err(_) => self.poisoned().map_or(Ok(()), |error| Err(error.clone())),
+        }
+    }
+
+    fn sync_under(&self, keeper: &mut Keeper) -> Result<(), DiskError> {
+        if let Some(error) = self.poisoned() {
+            return Err(error.clone()); // What a second sync says means nothing.
+        }
         if !self.store.lock().is_dirty(keeper.synced()) {
             return Ok(());
         }
@@ -270,7 +322,13 @@ impl Files {
             (segments.active_end(), segments.active_index())
         });
         let unsynced = self.store.lock().take_unsynced();
-        unsynced.sync(&*self.disk, &self.dir)?;
+        let panicking = PoisonOnPanic(self);
+        let synced = unsynced.sync(&*self.disk, &self.dir);
+        drop(panicking);
+        if let Err(error) = synced {
+            self.poison(error.clone());
+            return Err(error);
+        }
         let reached = unsynced.reached;
         self.synced.store(reached.end_offset, Ordering::Relaxed);
         let index_of = |base| self.segments.read().index_of(base);
@@ -285,14 +343,20 @@ impl Files {
     }
 
     /// In good order: everything on disk, the mark and the indexes with it. Opened in good order and
-    /// not appended to, the files stay as they are.
-    pub(crate) fn close(&self) -> Result<(), DiskError> {
+    /// not appended to, the files stay as they are, as they do unless everything `is_written`.
+    pub(crate) fn close(&self, is_written: bool) -> Result<(), DiskError> {
+        let mut keeper = self.finish();
+        if let Some(error) = self.poisoned() {
+            return Err(error.clone());
+        }
+        if !is_written {
+            return Ok(());
+        }
         if self.session.was_clean() && !self.is_begun.load(Ordering::Relaxed) {
             return Ok(());
         }
         self.store.lock().trim()?;
-        self.sync()?;
-        let mut keeper = self.keeper.lock();
+        self.sync_under(&mut keeper)?;
         let reached = self.store.lock().reached();
         if self.must_raise.load(Ordering::Relaxed) {
             keeper.raise_epoch(reached.end_offset)?;
@@ -302,8 +366,16 @@ impl Files {
         keeper.close(&reached, index.as_ref())
     }
 
+    /// Has nothing changed any more, and waits for who is changing something.
+    pub(crate) fn finish(&self) -> MutexGuard<'_, Keeper> {
+        let _compacted = self.compacting.lock();
+        let keeper = self.keeper.lock();
+        self.is_over.store(true, Ordering::Relaxed);
+        keeper
+    }
+
     /// Drops what retention does not keep.
-    pub(crate) fn apply_retention(&self, limits: Retention) -> Result<(), DiskError> {
+    pub(crate) fn apply_retention(&self, limits: Retention) -> Result<(), AppendError> {
         let sealed: Vec<SegmentFacts> = {
             let segments = self.segments.read();
             segments.sealed().iter().map(|segment| segment.facts.clone()).collect()
@@ -363,16 +435,27 @@ impl Files {
     }
 
     /// Moves the start, durably; records below it are gone. Returns the start.
-    pub(crate) fn move_start(&self, log_start: Offset) -> Result<Offset, DiskError> {
-        self.session.begin()?;
-        let mut keeper = self.keeper.lock();
+    pub(crate) fn move_start(&self, log_start: Offset) -> Result<Offset, AppendError> {
+        let kept = self.keep_to_change().map_err(|source| self.refused(source))?;
+        let Some(mut keeper) = kept else { return Err(self.append_ended(&Ended::Closed)) };
         if log_start <= self.log_start() {
             return Ok(self.log_start());
         }
-        keeper.move_start(log_start)?;
+        keeper.move_start(log_start).map_err(|source| self.refused(source))?;
         self.log_start.store(log_start, Ordering::Relaxed);
         let gone = self.segments.write().drop_before(log_start);
         gone.iter().for_each(|segment| segment.doom());
         Ok(log_start)
+    }
+}
+
+/// Poisons the partition if the disk panics during a sync: what the next one says would mean nothing.
+struct PoisonOnPanic<'f>(&'f Files);
+
+impl Drop for PoisonOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.poison(self.0.panicked());
+        }
     }
 }

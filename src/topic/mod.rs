@@ -80,7 +80,14 @@ struct Inner {
     home: Option<std::sync::Arc<dyn Home>>,
     partitions: Shelf<Arc<Shared>>,
     /// Held while partitions are added. Guards who wants to know.
-    growing: Mutex<Vec<Weak<dyn Growth>>>,
+    growing: Mutex<Growing>,
+}
+
+#[derive(Debug, Default)]
+struct Growing {
+    watchers: Vec<Weak<dyn Growth>>,
+    /// Whether the topic's directory takes no more partitions.
+    is_over: bool,
 }
 
 /// The directory that a topic's partitions are in.
@@ -171,11 +178,15 @@ impl Topic {
     ///
     /// # Errors
     ///
-    /// [`TopicError::Shrink`] if it has more, [`TopicError::PartitionCount`] beyond the limit.
+    /// [`TopicError::Shrink`] if it has more, [`TopicError::PartitionCount`] beyond the limit; in a
+    /// directory [`TopicError::Disk`] and [`TopicError::Closed`].
     pub fn add_partitions(&self, total: u32) -> Result<(), TopicError> {
         let topic = &self.inner.settings.name;
         config::check_partition_count(topic, total)?;
-        let mut watchers = self.inner.growing.lock();
+        let mut growing = self.inner.growing.lock();
+        if growing.is_over {
+            return Err(TopicError::Closed { topic: topic.clone() });
+        }
         let current = self.partition_count();
         if total < current {
             return Err(TopicError::Shrink { topic: topic.clone(), current, requested: total });
@@ -192,9 +203,9 @@ impl Topic {
                 }
             }
         }
-        watchers.retain(|watcher| watcher.strong_count() > 0);
-        let to_tell: Vec<_> = watchers.iter().filter_map(Weak::upgrade).collect();
-        drop(watchers);
+        growing.watchers.retain(|watcher| watcher.strong_count() > 0);
+        let to_tell: Vec<_> = growing.watchers.iter().filter_map(Weak::upgrade).collect();
+        drop(growing);
         for watcher in to_tell {
             watcher.grown();
         }
@@ -203,7 +214,7 @@ impl Topic {
 
     /// Has `watcher` told when partitions are added, as long as it lives.
     pub(crate) fn watch_growth(&self, watcher: Weak<dyn Growth>) {
-        self.inner.growing.lock().push(watcher);
+        self.inner.growing.lock().watchers.push(watcher);
     }
 
     /// What the topic holds and what was done to it.
@@ -238,6 +249,7 @@ impl Topic {
     /// Writes and syncs everything, and takes nothing any more. Returns the first error; all partitions
     /// are closed whatever happens.
     pub(crate) fn close(&self) -> Result<(), FlushError> {
+        self.grow_no_more();
         let mut first = Ok(());
         for id in 0..self.partition_count() {
             if let Some(partition) = self.shared(id) {
@@ -249,11 +261,16 @@ impl Topic {
 
     /// Takes nothing any more; what was appended need not reach the disk.
     pub(crate) fn abandon(&self) {
+        self.grow_no_more();
         for id in 0..self.partition_count() {
             if let Some(partition) = self.shared(id) {
                 partition.abandon();
             }
         }
+    }
+
+    fn grow_no_more(&self) {
+        self.inner.growing.lock().is_over = self.inner.home.is_some();
     }
 
     #[inline]
@@ -287,7 +304,7 @@ impl Inner {
             settings,
             home,
             partitions: Shelf::new(),
-            growing: Mutex::new(Vec::new()),
+            growing: Mutex::new(Growing::default()),
         }
     }
 

@@ -55,6 +55,10 @@ impl Commit {
     fn board(&mut self) -> Arc<Flight<Outcome>> {
         Arc::clone(self.boarding.get_or_insert_default())
     }
+
+    fn is_boarding(&self, flight: &Arc<Flight<Outcome>>) -> bool {
+        self.boarding.as_ref().is_some_and(|boarding| Arc::ptr_eq(boarding, flight))
+    }
 }
 
 /// A record that was enqueued: where it will be, and the flight that carries it.
@@ -109,8 +113,10 @@ impl Shared {
         if unwritten >= SHOWN_WORTH_A_WRITE && !stripe.commit.is_busy {
             let stripe = self.wake_under(stripe);
             // The records are where this topic promises them to be, whatever becomes of the write; the
-            // next append hears of it if it goes on.
-            drop(self.lead(stripe, files));
+            // next append hears of it if it goes on. Somebody may be at it by now.
+            if !stripe.commit.is_busy {
+                drop(self.lead(stripe, files));
+            }
         } else {
             self.wake(stripe);
         }
@@ -202,19 +208,17 @@ impl Shared {
         }
         let files = self.files.as_ref().expect("only a topic with files gives tickets");
         let stripe = self.stripe.lock();
-        if !stripe.commit.is_busy {
-            // Nobody is at work, so the flight has landed or it is the one that boards.
-            if ticket.outcome().is_none() {
-                drop(self.lead(stripe, files));
-            }
-        } else {
-            ticket.0.expect();
-            drop(stripe);
-            if let Turn::Lead = ticket.0.wait() {
-                drop(self.lead(self.stripe.lock(), files));
-            }
+        let is_boarding = stripe.commit.is_boarding(&ticket.0);
+        if is_boarding && !stripe.commit.is_busy {
+            return self.lead(stripe, files);
         }
-        ticket.outcome().expect("the flight that this thread led, or waited for, has landed")
+        // Somebody will lead it, or it is about to land: that is told after others may lead.
+        ticket.0.expect();
+        drop(stripe);
+        match ticket.0.wait() {
+            Turn::Landed(outcome) => outcome,
+            Turn::Lead => self.lead(self.stripe.lock(), files),
+        }
     }
 
     /// Sees to it that everything appended so far is carried.
@@ -253,10 +257,12 @@ impl Shared {
             let flight = stripe.commit.boarding.take();
             let load = stripe.log.load();
             drop(stripe);
-            let carried = match files.ended() {
-                Some(Ended::Poisoned(error)) => Carried::Poisoned(error.clone()),
-                _ => files.carry(load.as_ref()),
+            let leading = Leading { shared: self, files, flight: flight.as_ref() };
+            let carried = match files.poisoned() {
+                Some(error) => Carried::Poisoned(error.clone()),
+                None => files.carry(load.as_ref()),
             };
+            drop(leading);
             stripe = self.stripe.lock();
             let outcome = self.land(&mut stripe, files, load, carried);
             stripe.commit.companions = flight.as_ref().map_or(0, |flight| flight.waiting());
@@ -364,10 +370,12 @@ impl Shared {
             }
             _ => FlushError::Closed { partition: self.name() },
         })?;
-        files.sync().map_err(|error| {
-            let ended = Ended::Poisoned(error);
-            self.end(files, ended.clone());
-            files.flush_ended(&ended)
+        let waking = WakeOnPanic(self);
+        let synced = files.sync();
+        drop(waking);
+        synced.map_err(|error| {
+            self.wake(self.stripe.lock());
+            files.flush_ended(&Ended::Poisoned(error))
         })?;
         Ok(files.synced())
     }
@@ -395,31 +403,35 @@ impl Shared {
         self.wake(self.stripe.lock());
     }
 
-    /// Ends the partition whose files are going.
+    /// Ends the partition whose files are going, and waits for who is at work on them.
     pub(super) fn abandon(&self) {
         if let Some(files) = &self.files {
             self.end(files, Ended::Closed);
+            drop(self.settle_all());
+            drop(files.finish());
         }
     }
 
     /// Closes the partition in good order; what was appended is on disk then.
     pub(super) fn close(&self) -> Result<(), FlushError> {
         let Some(files) = &self.files else { return Ok(()) };
-        match files.ended() {
-            Some(Ended::Closed) => Ok(()),
-            Some(ended) => Err(files.flush_ended(ended)),
-            None => {
-                // First nobody adds any more, then what was added is written.
-                self.end(files, Ended::Closed);
-                let settled = self.settle_all().map_err(|refused| match refused {
-                    AppendError::Disk { source, .. } | AppendError::Poisoned { source, .. } => {
-                        source
-                    }
-                    other => unreachable!("a write is refused by the disk: {other}"),
-                });
-                let closed = settled.and_then(|()| files.close());
-                closed.map_err(|source| FlushError::Disk { partition: self.name(), source })
+        if let Some(Ended::Closed) = files.ended() {
+            return Ok(());
+        }
+        // First nobody adds any more, then what was added is written.
+        self.end(files, Ended::Closed);
+        let settled = self.settle_all();
+        let closed = files.close(settled.is_ok());
+        let partition = self.name();
+        if let Some(error) = files.poisoned() {
+            return Err(files.flush_ended(&Ended::Poisoned(error.clone())));
+        }
+        match (settled, closed) {
+            (Err(AppendError::Disk { source, .. }), _) | (_, Err(source)) => {
+                Err(FlushError::Disk { partition, source })
             }
+            (Err(other), _) => unreachable!("a write is refused by the disk: {other}"),
+            (Ok(()), Ok(())) => Ok(()),
         }
     }
 
@@ -448,9 +460,11 @@ impl Shared {
                 Err(refused)
             }
             Carried::Poisoned(error) => {
-                let ended = Ended::Poisoned(error);
-                let refused = files.append_ended(&ended);
-                files.end(ended);
+                files.poison(error.clone());
+                let refused = files.append_ended(&Ended::Poisoned(error));
+                if let Some(boarded) = stripe.commit.boarding.take() {
+                    boarded.land(Err(refused.clone()));
+                }
                 Err(refused)
             }
         }
@@ -463,6 +477,49 @@ impl Shared {
         }
         if let Some(boarded) = stripe.commit.boarding.take() {
             boarded.land(Err(refused.clone()));
+        }
+    }
+}
+
+/// Who is at work on the files. If the disk panics, nobody knows what they hold, and those who wait for
+/// this thread must not wait for ever.
+struct Leading<'l> {
+    shared: &'l Shared,
+    files: &'l Files,
+    flight: Option<&'l Arc<Flight<Outcome>>>,
+}
+
+impl Drop for Leading<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.give_way();
+        }
+    }
+}
+
+impl Leading<'_> {
+    #[cold]
+    fn give_way(&self) {
+        let error = self.files.panicked();
+        self.files.poison(error.clone());
+        let outcome = Err(self.files.append_ended(&Ended::Poisoned(error)));
+        let mut stripe = self.shared.stripe.lock();
+        let boarded = stripe.commit.boarding.take();
+        for flight in self.flight.into_iter().chain(&boarded) {
+            flight.land(outcome.clone());
+        }
+        stripe.commit.is_busy = false;
+        self.shared.wake(stripe);
+    }
+}
+
+/// Who syncs, and leads nobody: the readers that sleep are told of the poison that a panic leaves.
+struct WakeOnPanic<'l>(&'l Shared);
+
+impl Drop for WakeOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.wake(self.0.stripe.lock());
         }
     }
 }

@@ -281,7 +281,7 @@ impl Shared {
 
     #[inline]
     pub(super) fn make_room(&self, stripe: &mut Stripe, bytes: usize, now: Timestamp) {
-        if now >= stripe.expires {
+        if now >= stripe.expires && self.files.is_none() {
             stripe.expires = self.retain(now);
         }
         if !stripe.log.has_room(bytes) {
@@ -448,7 +448,7 @@ impl Shared {
                 if let Some(ended) = files.ended() {
                     return Err(files.append_ended(ended));
                 }
-                files.move_start(before).map_err(|source| files.refused(source))?
+                files.move_start(before)?
             }
         };
         if !planted(Bug::ForgetFloor) {

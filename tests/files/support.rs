@@ -1,5 +1,6 @@
 //! A directory of its own for each test, and short words for what they do.
 
+use super::gate::Gate;
 use anabranch::{
     Broker, Durability, Housekeeping, ManualClock, Partition, Record, Timestamp, Topic, TopicConfig,
 };
@@ -30,6 +31,16 @@ impl Dir {
     pub fn open_at(&self, clock: ManualClock) -> Broker {
         let builder = Broker::builder().housekeeping(Housekeeping::Manual).clock(clock);
         builder.open(&self.0).unwrap()
+    }
+
+    /// Opens it through a disk that asks `hook` before each call.
+    pub fn open_gated(
+        &self,
+        hook: impl Fn(&str, &Path) -> std::io::Result<()> + Send + Sync + 'static,
+    ) -> Broker {
+        let clock = ManualClock::at(Timestamp::from_millis(1_700_000_000_000));
+        let builder = Broker::builder().housekeeping(Housekeeping::Manual).clock(clock);
+        builder.disk(Gate::new(hook)).open(&self.0).unwrap()
     }
 
     /// All files with their bytes.

@@ -131,7 +131,7 @@ mod tests {
         let sealed: Vec<_> =
             sizes.iter().zip(0..).map(|(size, i)| segment(i, *size, true)).collect();
         assert_eq!(group(&sealed, 100), [0..3, 3..5, 5..6, 6..9]);
-        assert_eq!(group(&[], 100), []);
+        assert!(group(&[], 100).is_empty());
     }
 
     #[test]

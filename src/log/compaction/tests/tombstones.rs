@@ -40,7 +40,7 @@ fn a_tombstone_goes_delete_retention_after_the_first_pass_over_it() {
     log.send("-a");
     log.seal();
     log.now += 1_000;
-    let mut more = |log: &mut Log, wait| {
+    let more = |log: &mut Log, wait| {
         log.now += wait;
         log.send("c");
         log.seal();

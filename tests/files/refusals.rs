@@ -1,0 +1,193 @@
+//! The disk refuses, fails or panics: who is told, what is seen, and how it goes on.
+
+use super::support::{Dir, append, config, first, numbers, values_from};
+use anabranch::{AppendError, Durability, FlushError, ReadError, Reader, Record};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::{JoinHandle, sleep, spawn};
+use std::time::Duration;
+
+const LEVELS: [Durability; 2] = [Durability::Written, Durability::Synced];
+
+fn is_log(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "log")
+}
+
+fn full() -> io::Result<()> {
+    Err(io::ErrorKind::StorageFull.into())
+}
+
+/// Fails as long as it is on.
+fn switch() -> (Arc<AtomicBool>, impl Fn(&str, &Path) -> io::Result<()>) {
+    let is_full = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&is_full);
+    let hook = move |what: &str, path: &Path| {
+        let is_met = what == "write" && is_log(path) && asked.load(Ordering::Relaxed);
+        if is_met { full() } else { Ok(()) }
+    };
+    (is_full, hook)
+}
+
+/// Holds up the first call of this kind to a segment's file until it is told how that ends.
+struct Held {
+    is_there: Receiver<()>,
+    release: SyncSender<io::Result<()>>,
+}
+
+impl Held {
+    fn new(held: &'static str) -> (Held, impl Fn(&str, &Path) -> io::Result<()>) {
+        let (arrive, is_there) = sync_channel(1);
+        let (release, released) = sync_channel::<io::Result<()>>(1);
+        let once = Mutex::new(Some((arrive, released)));
+        let hook = move |what: &str, path: &Path| {
+            if what != held || !is_log(path) {
+                return Ok(());
+            }
+            let Some((arrive, released)) = once.lock().unwrap().take() else { return Ok(()) };
+            arrive.send(()).unwrap();
+            released.recv().unwrap()
+        };
+        (Held { is_there, release }, hook)
+    }
+
+    /// Waits until the call is made, has others come to wait for it, and lets it go on.
+    fn meanwhile<T: Send + 'static>(
+        self,
+        outcome: io::Result<()>,
+        others: impl FnOnce() -> T + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.is_there.recv().unwrap();
+        let others = spawn(others);
+        sleep(Duration::from_millis(50));
+        self.release.send(outcome).unwrap();
+        others
+    }
+}
+
+/// A reader stands where the record would have come, before the refusal or after it, and reads the one
+/// that came in its place.
+#[test]
+fn a_refused_record_is_never_seen() {
+    for durability in LEVELS {
+        for before in [0, 3] {
+            let (is_full, hook) = switch();
+            let dir = Dir::new();
+            let broker = dir.open_gated(hook);
+            let topic = broker.create_topic("t", config(durability)).unwrap();
+            let partition = first(&topic);
+            append(&partition, 0..before);
+            let mut reader = Reader::new([(partition.clone(), before)]);
+            assert!(reader.poll(Duration::ZERO).unwrap().is_empty());
+            is_full.store(true, Ordering::Relaxed);
+            for _ in 0..3 {
+                let refused = partition.append(&[Record::new("refused")]).unwrap_err();
+                assert!(matches!(refused, AppendError::Disk { .. }), "{refused}");
+                assert!(reader.poll(Duration::ZERO).unwrap().is_empty());
+                assert_eq!(partition.log_end_offset(), before);
+            }
+            is_full.store(false, Ordering::Relaxed);
+            for value in before..before + 3 {
+                append(&partition, value..value + 1);
+                let records = reader.poll(Duration::ZERO).unwrap();
+                let read: Vec<_> = records.iter().map(|record| record.value().unwrap()).collect();
+                assert_eq!(read, [value.to_string().as_bytes()], "{durability:?} {before}");
+            }
+            assert_eq!(values_from(&partition, 0), numbers(0..before + 3));
+            broker.close().unwrap();
+            let partition = first(&dir.open().topic("t").unwrap());
+            assert_eq!(values_from(&partition, 0), numbers(0..before + 3));
+        }
+    }
+}
+
+#[test]
+fn refusals_take_no_memory() {
+    let (is_full, hook) = switch();
+    let dir = Dir::new();
+    let broker = dir.open_gated(hook);
+    let topic = broker.create_topic("t", config(Durability::Written)).unwrap();
+    let partition = first(&topic);
+    append(&partition, 0..1);
+    is_full.store(true, Ordering::Relaxed);
+    for _ in 0..100 {
+        partition.append(&[Record::new("refused")]).unwrap_err();
+    }
+    let occupied = topic.stats().total.memory_bytes;
+    assert!(occupied < 16 << 20, "{occupied} bytes are occupied");
+    is_full.store(false, Ordering::Relaxed);
+    append(&partition, 1..5);
+    assert_eq!(values_from(&partition, 0), numbers(0..5));
+}
+
+/// A sync that follows one that failed says nothing: who has waited for its turn is told of the first.
+#[test]
+fn a_failed_sync_is_told_to_who_waits_for_the_next() {
+    let (held, hook) = Held::new("sync");
+    let dir = Dir::new();
+    let broker = dir.open_gated(hook);
+    let topic = broker.create_topic("t", config(Durability::Written)).unwrap();
+    let partition = first(&topic);
+    append(&partition, 0..10);
+    let mut reader = Reader::new([(partition.clone(), 10)]);
+    let reading = spawn(move || reader.poll(Duration::from_secs(60)));
+    let flush = |partition: &anabranch::Partition| {
+        let partition = partition.clone();
+        move || partition.flush()
+    };
+    let first_one = spawn(flush(&partition));
+    let second = held.meanwhile(Err(io::Error::other("EIO")), flush(&partition));
+    for flushed in [first_one.join().unwrap(), second.join().unwrap(), partition.flush()] {
+        assert!(matches!(flushed, Err(FlushError::Poisoned { .. })), "{flushed:?}");
+    }
+    let refused = partition.append(&[Record::new("x")]).unwrap_err();
+    assert!(matches!(refused, AppendError::Poisoned { .. }), "{refused}");
+    let woken = reading.join().unwrap();
+    assert!(matches!(woken, Err(ReadError::Poisoned { .. })), "{woken:?}");
+    assert_eq!(values_from(&partition, 0), numbers(0..10), "what was seen is seen");
+    assert!(broker.close().is_err());
+}
+
+/// The sync fails that an append waits for, while the broker closes and waits for the append.
+#[test]
+fn a_sync_that_fails_during_a_close_is_not_tried_again() {
+    let (held, hook) = Held::new("sync");
+    let dir = Dir::new();
+    let broker = dir.open_gated(hook);
+    let topic = broker.create_topic("t", config(Durability::Synced)).unwrap();
+    let partition = first(&topic);
+    let appending = spawn(move || partition.append(&[Record::new("x")]));
+    let closing = held.meanwhile(Err(io::Error::other("EIO")), move || broker.close());
+    let refused = appending.join().unwrap().unwrap_err();
+    assert!(matches!(refused, AppendError::Poisoned { .. }), "{refused}");
+    let closed = closing.join().unwrap();
+    assert!(closed.is_err(), "{closed:?}");
+    assert!(!dir.path().join("clean").exists());
+}
+
+/// A disk of a user's own panics. The panic is the caller's; nobody who waits is forgotten.
+#[test]
+fn a_panic_of_the_disk_poisons_the_partition() {
+    let (held, hook) = Held::new("write");
+    let dir = Dir::new();
+    let broker = dir.open_gated(move |what, path| {
+        hook(what, path).map_err(|error| panic!("the disk gives up: {error}"))
+    });
+    let topic = broker.create_topic("t", config(Durability::Written)).unwrap();
+    let partition = first(&topic);
+    let append = |partition: &anabranch::Partition| {
+        let partition = partition.clone();
+        move || partition.append(&[Record::new("x")])
+    };
+    let leading = append(&partition);
+    let leading = spawn(move || catch_unwind(AssertUnwindSafe(leading)));
+    let waiting = held.meanwhile(Err(io::Error::other("panic")), append(&partition));
+    assert!(leading.join().unwrap().is_err(), "the panic is the caller's");
+    for refused in [waiting.join().unwrap(), append(&partition)()] {
+        assert!(matches!(refused, Err(AppendError::Poisoned { .. })), "{refused:?}");
+    }
+    assert!(broker.close().is_err());
+}
