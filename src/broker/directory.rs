@@ -219,9 +219,14 @@ impl Directory {
 }
 
 impl Home for Directory {
-    fn open(&self, of: &TopicPartition, config: &TopicConfig) -> Result<Opened, OpenError> {
+    fn open(
+        &self,
+        of: &TopicPartition,
+        config: &TopicConfig,
+        is_new: bool,
+    ) -> Result<Opened, OpenError> {
         let dir = self.path_of(&of.topic, of.partition);
-        Files::open(&self.disk, &dir, of, config, &self.session)
+        Files::open(&self.disk, &dir, of, config, &self.session, is_new)
     }
 
     fn grow(&self, topic: &TopicName, current: u32, total: u32) -> Result<(), TopicError> {
