@@ -53,7 +53,14 @@ impl Directory {
         };
         let session = Arc::new(Session::open(Arc::clone(&disk), root)?);
         let manifest = match Manifest::load(&*disk, root)? {
-            Some(manifest) => manifest,
+            Some(manifest) => {
+                if !session.was_clean() {
+                    // What the last session changed may be what is seen and not what is on disk: the
+                    // list of topics, or that the note is gone.
+                    disk.sync_dir(root).map_err(DiskError::at("sync", root))?;
+                }
+                manifest
+            }
             None => Self::begin(&*disk, root)?,
         };
         let directory = Directory {
@@ -78,6 +85,14 @@ impl Directory {
                     path,
                     what: format!("is missing, and there is a partition in {name}"),
                 });
+            }
+        }
+        // The directory's own name must last as well, and those above it that were made with it. Those
+        // further up may not be ours to open.
+        for (level, above) in root.ancestors().skip(1).enumerate() {
+            let synced = disk.sync_dir(above).map_err(DiskError::at("sync", above));
+            if level == 0 {
+                synced?;
             }
         }
         let manifest = Manifest::default();
@@ -209,9 +224,14 @@ impl Directory {
 }
 
 impl Home for Directory {
-    fn open(&self, of: &TopicPartition, config: &TopicConfig) -> Result<Opened, OpenError> {
+    fn open(
+        &self,
+        of: &TopicPartition,
+        config: &TopicConfig,
+        is_new: bool,
+    ) -> Result<Opened, OpenError> {
         let dir = self.path_of(&of.topic, of.partition);
-        Files::open(&self.disk, &dir, of, config, &self.session)
+        Files::open(&self.disk, &dir, of, config, &self.session, is_new)
     }
 
     fn grow(&self, topic: &TopicName, current: u32, total: u32) -> Result<(), TopicError> {

@@ -141,7 +141,7 @@ impl Broker {
             for (name, config) in directory.topics() {
                 let home: Arc<dyn Home> = Arc::clone(directory) as _;
                 let config = with_clock(config, &clock);
-                let (topic, reports) = Topic::open(name.clone(), config, home)?;
+                let (topic, reports) = Topic::open(name.clone(), config, home, false)?;
                 report.partitions.extend(reports);
                 registry.topics.insert(name, topic);
             }
@@ -319,7 +319,7 @@ fn open_journal(
                     what: other.to_string(),
                 },
             })?;
-            Topic::open(name.clone(), config, Arc::clone(directory) as _)?.0
+            Topic::open(name.clone(), config, Arc::clone(directory) as _, true)?.0
         }
     };
     registry.topics.insert(name, topic.clone());
@@ -353,7 +353,7 @@ impl Inner {
         let config = with_clock(config, &self.clock);
         let Some(directory) = &self.directory else { return Topic::in_memory(name, config) };
         directory.create(name, &config)?;
-        let opened = Topic::open(name.clone(), config, Arc::clone(directory) as _);
+        let opened = Topic::open(name.clone(), config, Arc::clone(directory) as _, true);
         opened.map(|(topic, _)| topic).map_err(|source| {
             let (topic, source) = (name.clone(), Box::new(source));
             TopicError::Open { topic, source }

@@ -321,6 +321,8 @@ impl Disk for FileDisk {
 
     #[cfg(unix)]
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        // What stands above a name without a directory.
+        let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
         fs::File::open(dir)?.sync_all()
     }
 

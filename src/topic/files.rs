@@ -98,13 +98,14 @@ pub(crate) enum Carried {
 }
 
 impl Files {
-    /// Opens what is in a partition's directory.
+    /// Opens what is in a partition's directory. `is_new` says that this session has made it.
     pub(crate) fn open(
         disk: &Arc<dyn Disk>,
         dir: &Path,
         partition: &TopicPartition,
         config: &TopicConfig,
         session: &Arc<Session>,
+        is_new: bool,
     ) -> Result<Opened, OpenError> {
         let found = recovery::recover(disk, dir, partition, session.was_clean())?;
         let Recovered { sealed, log_start, active, mark, mark_file, epochs, was_clean, report } =
@@ -145,7 +146,8 @@ impl Files {
             synced: AtomicU64::new(synced),
             epoch: AtomicI32::new(epoch),
             is_begun: AtomicBool::new(false),
-            must_raise: AtomicBool::new(!was_clean && end_offset > 0),
+            // An empty log may be what is left of one that was read.
+            must_raise: AtomicBool::new(!was_clean && !is_new),
             ended: OnceLock::new(),
             poisoned: OnceLock::new(),
             is_over: AtomicBool::new(false),

@@ -92,8 +92,13 @@ struct Growing {
 
 /// The directory that a topic's partitions are in.
 pub(crate) trait Home: Send + Sync + std::fmt::Debug {
-    /// Opens a partition's directory.
-    fn open(&self, of: &TopicPartition, config: &TopicConfig) -> Result<Opened, OpenError>;
+    /// Opens a partition's directory, which this session may have made.
+    fn open(
+        &self,
+        of: &TopicPartition,
+        config: &TopicConfig,
+        is_new: bool,
+    ) -> Result<Opened, OpenError>;
 
     /// Makes directories for more partitions, and notes durably that the topic has them.
     fn grow(&self, topic: &TopicName, current: u32, total: u32) -> Result<(), TopicError>;
@@ -122,11 +127,13 @@ impl Topic {
         Ok(Topic { inner: Arc::new(inner) })
     }
 
-    /// Opens a topic in a directory; each partition's directory is there.
+    /// Opens a topic in a directory; each partition's directory is there. `is_new` says that they have
+    /// just been made.
     pub(crate) fn open(
         name: TopicName,
         config: TopicConfig,
         home: std::sync::Arc<dyn Home>,
+        is_new: bool,
     ) -> Result<(Topic, Vec<PartitionReport>), OpenError> {
         // What a chunk holds is kept in a file, so its size does not follow what is retained.
         let count = config.partitions;
@@ -135,17 +142,21 @@ impl Topic {
         };
         let mut reports = Vec::new();
         for id in 0..count {
-            reports.push(topic.open_partition(id)?);
+            reports.push(topic.open_partition(id, is_new)?);
         }
         Ok((topic, reports))
     }
 
     /// Opens the next partition, whose directory is there.
-    fn open_partition(&self, id: PartitionId) -> Result<PartitionReport, OpenError> {
+    fn open_partition(
+        &self,
+        id: PartitionId,
+        is_new: bool,
+    ) -> Result<PartitionReport, OpenError> {
         let home = self.inner.home.as_ref().expect("only a topic in a directory opens partitions");
         let of = TopicPartition { topic: self.topic_name().clone(), partition: id };
         let settings = &self.inner.settings;
-        let opened = home.open(&of, &settings.config)?;
+        let opened = home.open(&of, &settings.config, is_new)?;
         let report = opened.report.clone();
         let shared = Shared::with_files(Arc::clone(settings), id, opened);
         self.inner.partitions.push(Arc::new(shared));
@@ -196,7 +207,7 @@ impl Topic {
             Some(home) => {
                 home.grow(topic, current, total)?;
                 for id in current..total {
-                    self.open_partition(id).map_err(|source| {
+                    self.open_partition(id, true).map_err(|source| {
                         let (topic, source) = (topic.clone(), Box::new(source));
                         TopicError::Open { topic, source }
                     })?;

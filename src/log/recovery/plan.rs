@@ -112,20 +112,27 @@ impl Plan {
         end <= mark.segment && end <= self.log_start
     }
 
-    /// A replacement counts if the list names exactly it. Whether it does is found out before
-    /// anything is removed.
+    /// A replacement counts if the list names exactly it, and not the segment that is there: one that
+    /// would have changed nothing, and was not synced, looks like it. Whether it does is found out
+    /// before anything is removed.
     fn sort_swaps(&mut self, place: &Place<'_>, survey: &Survey) -> Result<(), OpenError> {
         for (&base_offset, &bytes) in &survey.swaps {
             let facts = self.sealed.iter().find(|segment| segment.base_offset == base_offset);
+            let log_bytes = survey.logs.get(&base_offset).copied();
             let is_named = match facts.filter(|facts| facts.bytes == bytes) {
-                Some(facts) => file_crc(place, base_offset, FileKind::Swap, bytes)? == facts.crc,
+                Some(facts) => {
+                    let is_it = |kind| -> Result<bool, OpenError> {
+                        Ok(file_crc(place, base_offset, kind, bytes)? == facts.crc)
+                    };
+                    let is_in_place = log_bytes == Some(bytes) && is_it(FileKind::Log)?;
+                    !is_in_place && is_it(FileKind::Swap)?
+                }
                 None => false,
             };
             if is_named {
                 self.swaps.push(base_offset);
                 continue;
             }
-            let log_bytes = survey.logs.get(&base_offset).copied();
             if let Some(facts) = facts.filter(|facts| log_bytes != Some(facts.bytes)) {
                 // The list names neither the segment nor this: it is not known which is the right one.
                 let reason = CorruptionReason::FileBytes { stored: facts.bytes, found: bytes };
