@@ -20,6 +20,7 @@
 
 use super::files::{Carried, Ended, Files};
 use super::shared::{Checked, Shared, Stripe, Watcher};
+use crate::clock::Deadline;
 use crate::error::{AppendError, FlushError, ReadError};
 use crate::ids::{Offset, Timestamp};
 use crate::log::batch::EncodedBatch;
@@ -27,6 +28,7 @@ use crate::log::{Appender, Load, open_bytes_max};
 use crate::record::{Record, TimestampType};
 use crate::sync::{Arc, Backoff, Flight, MutexGuard, Turn};
 use crate::topic::config::Durability;
+use std::time::Duration;
 
 /// So many unseen bytes are worth a write: larger writes are not cheaper by the byte.
 const WORTH_A_WRITE: u64 = 64 << 10;
@@ -36,6 +38,12 @@ const SHOWN_WORTH_A_WRITE: u64 = 1 << 20;
 
 /// At so many bytes that are not written who adds more waits, or is refused.
 const UNWRITTEN_BYTES_MAX: u64 = 8 << 20;
+
+/// How many flights a leader carries besides its own before it asks somebody else to.
+const LEADS_MAX: u32 = 32;
+
+/// How long the leader of a sync waits for company: less than the sync takes.
+const GATHERING: Duration = Duration::from_micros(50);
 
 /// What became of a flight.
 pub(crate) type Outcome = Result<(), AppendError>;
@@ -47,7 +55,7 @@ pub(super) struct Commit {
     is_busy: bool,
     /// Those whose records the next load holds.
     boarding: Option<Arc<Flight<Outcome>>>,
-    /// How many the last flight carried: so many are about to come again.
+    /// How many were under way when the last flight landed: so many may come.
     companions: usize,
 }
 
@@ -242,17 +250,17 @@ impl Shared {
         match flight.wait() {
             Turn::Landed(outcome) => outcome,
             Turn::Lead => {
-                self.gather(&flight);
+                self.gather(files, &flight);
                 self.lead(self.stripe.lock(), files)
             }
         }
     }
 
-    /// Carries what was appended, for all who have boarded; returns what became of it. Goes on as long as
-    /// readers sleep that nobody else would wake.
+    /// Carries what was appended, for all who have boarded; returns what became of it. Goes on for a while
+    /// for those who board meanwhile, and as long as readers sleep that nobody else would wake.
     fn lead<'s>(&'s self, mut stripe: MutexGuard<'s, Stripe>, files: &Files) -> Outcome {
         stripe.commit.is_busy = true;
-        let mut first = None;
+        let (mut first, mut led) = (None, 0);
         loop {
             let flight = stripe.commit.boarding.take();
             let load = stripe.log.load();
@@ -265,13 +273,18 @@ impl Shared {
             drop(leading);
             stripe = self.stripe.lock();
             let outcome = self.land(&mut stripe, files, load, carried);
-            stripe.commit.companions = flight.as_ref().map_or(0, |flight| flight.waiting());
             let next = stripe.commit.boarding.as_ref().filter(|next| next.has_waiting());
             let next = next.map(Arc::clone);
-            let goes_on = next.is_none()
-                && outcome.is_ok()
-                && !stripe.waiting.is_empty()
-                && stripe.log.unwritten_bytes() > 0;
+            let waiting = |flight: &Option<Arc<Flight<Outcome>>>| {
+                flight.as_ref().map_or(0, |flight| flight.waiting())
+            };
+            stripe.commit.companions = waiting(&flight) + waiting(&next);
+            // A write takes less time than it takes another thread to begin one.
+            let leads_on = next.is_some() && files.durability != Durability::Synced;
+            let is_wanted = !stripe.waiting.is_empty() && stripe.log.unwritten_bytes() > 0;
+            let goes_on =
+                outcome.is_ok() && (leads_on && led < LEADS_MAX || next.is_none() && is_wanted);
+            led += 1;
             stripe.commit.is_busy = next.is_some() || goes_on;
             if outcome.is_ok() || files.ended().is_some() {
                 stripe = self.wake_under(stripe);
@@ -284,11 +297,12 @@ impl Shared {
                 continue;
             }
             drop(stripe);
-            if let Some(next) = next {
-                next.ask_leader();
-            }
+            // Those who have landed may be back before the next leader is ready.
             if let Some(flight) = flight {
                 flight.land(outcome.clone());
+            }
+            if let Some(next) = next {
+                next.ask_leader();
             }
             return first.unwrap_or(outcome);
         }
@@ -296,10 +310,16 @@ impl Shared {
 
     /// Gives those who came with the last flight a moment to board this one: a sync that serves all of them
     /// is worth more than one that starts at once.
-    fn gather(&self, flight: &Flight<Outcome>) {
+    fn gather(&self, files: &Files, flight: &Flight<Outcome>) {
+        if files.durability != Durability::Synced {
+            return;
+        }
         let companions = self.stripe.lock().commit.companions;
+        let deadline = Deadline::after(GATHERING);
         let backoff = Backoff::new();
-        while flight.waiting() < companions && !backoff.is_completed() {
+        while flight.waiting() < companions
+            && !(backoff.is_completed() && deadline.remaining().is_zero())
+        {
             backoff.snooze();
         }
     }
