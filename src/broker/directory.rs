@@ -142,7 +142,7 @@ impl Directory {
             .begin()
             .and_then(|()| change(&mut changed))
             .and_then(|()| changed.store(&*self.disk, &self.root))
-            .map_err(|source| TopicError::Disk { topic: topic.clone(), source })?;
+            .map_err(|error| TopicError::Disk { topic: topic.clone(), source: Box::new(error) })?;
         *manifest = changed;
         Ok(())
     }

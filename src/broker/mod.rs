@@ -244,9 +244,10 @@ impl Broker {
         registry.topics.remove(name);
         topic.abandon();
         if let Some(directory) = &self.inner.directory {
-            directory
-                .finish_deleting()
-                .map_err(|source| TopicError::Disk { topic: name.into(), source })?;
+            directory.finish_deleting().map_err(|error| TopicError::Disk {
+                topic: name.into(),
+                source: Box::new(error),
+            })?;
         }
         Ok(())
     }
@@ -406,6 +407,7 @@ impl Inner {
         let Some(directory) = &self.directory else { return outcome };
         let closed = directory.close(outcome.is_ok());
         let partition = TopicPartition::new(OFFSETS_TOPIC, 0);
-        outcome.and(closed.map_err(|source| FlushError::Disk { partition, source }))
+        let refused = |error| FlushError::Disk { partition, source: Box::new(error) };
+        outcome.and(closed.map_err(refused))
     }
 }

@@ -170,7 +170,7 @@ pub enum OpenError {
     },
     /// The system refused something.
     #[error(transparent)]
-    Disk(#[from] DiskError),
+    Disk(Box<DiskError>),
     /// A file of this crate's own is of a version that it does not know. Open the directory with a
     /// newer version of this crate.
     #[error("{} has format version {found}, up to {known} is known", path.display())]
@@ -196,7 +196,7 @@ pub enum OpenError {
         /// The partition.
         partition: TopicPartition,
         /// Where, and what is wrong.
-        corruption: Corruption,
+        corruption: Box<Corruption>,
     },
     /// Something stands in the directory that this crate never puts there: a link, a device, a file
     /// where a directory belongs.
@@ -226,4 +226,10 @@ pub enum OpenError {
     /// The broker was closed.
     #[error("the broker is closed")]
     Closed,
+}
+
+impl From<DiskError> for OpenError {
+    fn from(error: DiskError) -> OpenError {
+        OpenError::Disk(Box::new(error))
+    }
 }

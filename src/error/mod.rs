@@ -81,7 +81,7 @@ pub enum TopicError {
         topic: TopicName,
         /// What the disk said.
         #[source]
-        source: DiskError,
+        source: Box<DiskError>,
     },
     /// A file of the topic cannot be read as it is.
     #[error("topic {topic} was not opened")]
@@ -173,7 +173,7 @@ pub enum AppendError {
         partition: TopicPartition,
         /// What the disk said.
         #[source]
-        source: DiskError,
+        source: Box<DiskError>,
     },
     /// A sync failed, now or before: nobody knows what is on the disk, also not of this batch. The
     /// partition takes nothing more until its directory is opened again; what was visible stays readable.
@@ -183,7 +183,7 @@ pub enum AppendError {
         partition: TopicPartition,
         /// What the disk said.
         #[source]
-        source: DiskError,
+        source: Box<DiskError>,
     },
     /// The broker of the topic was closed.
     #[error("the broker of {partition} is closed")]
@@ -340,7 +340,7 @@ pub enum ReadError {
         /// Where it was read.
         partition: TopicPartition,
         /// Where, and what is wrong.
-        corruption: Corruption,
+        corruption: Box<Corruption>,
     },
     /// The disk refused to be read. Try again.
     #[error("{partition} was not read")]
@@ -349,7 +349,7 @@ pub enum ReadError {
         partition: TopicPartition,
         /// What the disk said.
         #[source]
-        source: DiskError,
+        source: Box<DiskError>,
     },
     /// Everything was read, and nothing more will come: a sync of the partition failed. Open its
     /// directory again.
@@ -403,7 +403,7 @@ pub enum FlushError {
         partition: TopicPartition,
         /// What the disk said.
         #[source]
-        source: DiskError,
+        source: Box<DiskError>,
     },
     /// The sync failed, now or before: nobody knows what is on the disk. Open the directory again.
     #[error("{partition} was not synced, and takes no more records")]
@@ -412,7 +412,7 @@ pub enum FlushError {
         partition: TopicPartition,
         /// What the disk said.
         #[source]
-        source: DiskError,
+        source: Box<DiskError>,
     },
     /// The broker of the topic was closed, which flushed it.
     #[error("the broker of {partition} is closed")]

@@ -155,7 +155,7 @@ impl Files {
         };
         if durability == Durability::Synced && synced < end_offset {
             // What readers are to see must be on disk, and known to be.
-            files.sync().map_err(OpenError::Disk)?;
+            files.sync()?;
         }
         let layout = Layout { segment_bytes_max, shows_at_once: durability == Durability::Memory };
         Ok(Opened { files, end_offset, home, layout, report })
@@ -218,7 +218,7 @@ impl Files {
     }
 
     pub(crate) fn refused(&self, source: DiskError) -> AppendError {
-        AppendError::Disk { partition: self.partition.clone(), source }
+        AppendError::Disk { partition: self.partition.clone(), source: Box::new(source) }
     }
 
     /// Why nothing more is taken, if so.
@@ -251,7 +251,9 @@ impl Files {
     pub(crate) fn append_ended(&self, ended: &Ended) -> AppendError {
         let partition = self.partition.clone();
         match ended {
-            Ended::Poisoned(source) => AppendError::Poisoned { partition, source: source.clone() },
+            Ended::Poisoned(error) => {
+                AppendError::Poisoned { partition, source: Box::new(error.clone()) }
+            }
             Ended::Closed => AppendError::Closed { partition },
         }
     }
@@ -268,7 +270,9 @@ impl Files {
     pub(crate) fn flush_ended(&self, ended: &Ended) -> FlushError {
         let partition = self.partition.clone();
         match ended {
-            Ended::Poisoned(source) => FlushError::Poisoned { partition, source: source.clone() },
+            Ended::Poisoned(error) => {
+                FlushError::Poisoned { partition, source: Box::new(error.clone()) }
+            }
             Ended::Closed => FlushError::Closed { partition },
         }
     }
@@ -421,8 +425,10 @@ impl Files {
     fn read_fault(&self, fault: ReadFault) -> ReadError {
         let partition = self.partition.clone();
         match fault {
-            ReadFault::Disk(source) => ReadError::Disk { partition, source },
-            ReadFault::Corrupt(corruption) => ReadError::Corrupt { partition, corruption },
+            ReadFault::Disk(error) => ReadError::Disk { partition, source: Box::new(error) },
+            ReadFault::Corrupt(corruption) => {
+                ReadError::Corrupt { partition, corruption: Box::new(corruption) }
+            }
         }
     }
 

@@ -446,7 +446,7 @@ impl Shared {
         if let Some(error) = files.poisoned() {
             return Err(files.flush_ended(&Ended::Poisoned(error.clone())));
         }
-        match (settled, closed) {
+        match (settled, closed.map_err(Box::new)) {
             (Err(AppendError::Disk { source, .. }), _) | (_, Err(source)) => {
                 Err(FlushError::Disk { partition, source })
             }

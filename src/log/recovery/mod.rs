@@ -166,7 +166,7 @@ impl Place<'_> {
         reason: CorruptionReason,
     ) -> OpenError {
         let corruption = Corruption { file, position, offset, reason };
-        OpenError::Corrupt { partition: self.partition.clone(), corruption }
+        OpenError::Corrupt { partition: self.partition.clone(), corruption: Box::new(corruption) }
     }
 
     /// A `.log` file is damaged.

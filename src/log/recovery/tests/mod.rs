@@ -16,7 +16,7 @@ fn corruption(found: Result<Recovered, OpenError>) -> Corruption {
     match found {
         Err(OpenError::Corrupt { partition: of, corruption }) => {
             assert_eq!(of, partition());
-            corruption
+            *corruption
         }
         other => panic!("not refused as damaged: {other:?}"),
     }
