@@ -1,13 +1,20 @@
 //! Topics in a directory: what survives, and what they have in common with topics in memory.
 
-mod files {
-    pub mod gate;
-    pub mod support;
+#![expect(clippy::unwrap_used, reason = "helpers of tests, too, end with what is wrong")]
 
-    mod broker;
-    mod closing;
-    mod reading;
-    mod refusals;
-    mod retention;
-    mod settling;
-}
+#[path = "files/broker.rs"]
+mod broker;
+#[path = "files/closing.rs"]
+mod closing;
+#[path = "files/gate.rs"]
+mod gate;
+#[path = "files/reading.rs"]
+mod reading;
+#[path = "files/refusals.rs"]
+mod refusals;
+#[path = "files/retention.rs"]
+mod retention;
+#[path = "files/settling.rs"]
+mod settling;
+#[path = "files/support.rs"]
+mod support;

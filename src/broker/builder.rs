@@ -73,7 +73,9 @@ impl BrokerBuilder {
 
     /// The same in memory. There is no housekeeping: appends apply retention themselves.
     pub fn in_memory(self) -> Broker {
-        let assembled = Broker::assemble(None, self.clock, Housekeeping::Manual);
-        assembled.expect("nothing in memory can be refused")
+        match Broker::assemble(None, self.clock, Housekeeping::Manual) {
+            Ok(broker) => broker,
+            Err(error) => unreachable!("nothing in memory can be refused: {error}"),
+        }
     }
 }

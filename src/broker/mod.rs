@@ -147,6 +147,7 @@ impl Broker {
             }
         }
         let journal = open_journal(directory.as_ref(), &mut registry, &clock)?;
+        report.unknown_commits = journal.skipped();
         report.time = clock.elapsed().saturating_sub(start);
         let inner = Arc::new(Inner {
             directory,

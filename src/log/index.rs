@@ -86,6 +86,7 @@ impl SegmentIndex {
     }
 
     /// A position at or before the batch that holds `offset`, if the segment has one.
+    #[cfg(test)]
     pub(crate) fn position_of(&self, offset: Offset) -> u64 {
         let behind = self.offsets.partition_point(|entry| entry.last_offset <= offset);
         self.offsets[..behind].last().map_or(0, |entry| entry.position)
@@ -107,6 +108,7 @@ impl SegmentIndex {
     }
 
     /// A position at or before the first batch with a record of this time or later, if there is one.
+    #[cfg(test)]
     pub(crate) fn position_of_timestamp(&self, timestamp: Timestamp) -> u64 {
         let behind = self.times.partition_point(|entry| entry.timestamp <= timestamp);
         self.times[..behind].last().map_or(0, |entry| self.position_of(entry.last_offset))

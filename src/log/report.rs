@@ -24,7 +24,10 @@ pub struct RecoveryReport {
     pub partitions: Vec<PartitionReport>,
     /// Whether the directory was closed in order, so that nothing had to be looked for.
     pub was_clean: bool,
-    /// How long it took.
+    /// How many records of the log of committed offsets are none that this crate can read. They were
+    /// passed over; offsets that they replaced stand.
+    pub unknown_commits: u64,
+    /// How long it took, by the broker's clock.
     pub time: Duration,
 }
 

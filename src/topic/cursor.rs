@@ -165,7 +165,7 @@ impl Cursor {
     #[cold]
     fn look_up(&mut self) -> Result<bool, ReadError> {
         let Some(chunk) = self.partition.find(self.offset, self.ahead)? else { return Ok(false) };
-        self.ahead = (2 * self.ahead).max(READ_BYTES_MIN).min(READ_BYTES_MAX);
+        self.ahead = (2 * self.ahead).clamp(READ_BYTES_MIN, READ_BYTES_MAX);
         // Offsets that compaction has left nothing of are passed over.
         self.offset = self.offset.max(chunk.base_offset());
         let position = chunk.entry(self.offset).position;

@@ -11,10 +11,12 @@ type Hook = Arc<dyn Fn(&str, &Path) -> io::Result<()> + Send + Sync>;
 
 /// A disk that asks before each call.
 #[derive(Clone)]
-pub struct Gate(Hook);
+pub(crate) struct Gate(Hook);
 
 impl Gate {
-    pub fn new(hook: impl Fn(&str, &Path) -> io::Result<()> + Send + Sync + 'static) -> Gate {
+    pub(crate) fn new(
+        hook: impl Fn(&str, &Path) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Gate {
         Gate(Arc::new(hook))
     }
 }

@@ -89,9 +89,9 @@ fn compaction_keeps_the_last_record_of_each_key() {
     let mut put = |number: u64| {
         let (key, value) = (format!("key {}", number % 17), format!("value {number}"));
         let record = Record::new(&value).with_key(&key);
-        let record = if number % 29 == 0 { Record::tombstone(&key) } else { record };
+        let record = if number.is_multiple_of(29) { Record::tombstone(&key) } else { record };
         let offset = partition.append(&[record]).unwrap();
-        latest.insert(key.clone(), (offset, (number % 29 != 0).then(|| value.clone())));
+        latest.insert(key.clone(), (offset, (!number.is_multiple_of(29)).then(|| value.clone())));
     };
     (0..2_000).for_each(&mut put);
     partition.flush().unwrap();

@@ -89,7 +89,7 @@ fn a_sleeping_reader_is_woken_by_an_enqueued_record() {
             });
             for value in 0..50_u64 {
                 producer.enqueue(Record::new(&value.to_string())).unwrap();
-                if value % 7 == 0 {
+                if value.is_multiple_of(7) {
                     std::thread::sleep(Duration::from_millis(2));
                 }
             }

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A directory that goes with the test.
-pub struct Dir(PathBuf);
+pub(crate) struct Dir(PathBuf);
 
 impl Dir {
-    pub fn new() -> Dir {
+    pub(crate) fn new() -> Dir {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("anabranch-files-{}-{number}", std::process::id());
@@ -20,21 +20,21 @@ impl Dir {
         Dir(path)
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 
-    pub fn open(&self) -> Broker {
+    pub(crate) fn open(&self) -> Broker {
         self.open_at(ManualClock::at(Timestamp::from_millis(1_700_000_000_000)))
     }
 
-    pub fn open_at(&self, clock: ManualClock) -> Broker {
+    pub(crate) fn open_at(&self, clock: ManualClock) -> Broker {
         let builder = Broker::builder().housekeeping(Housekeeping::Manual).clock(clock);
         builder.open(&self.0).unwrap()
     }
 
     /// Opens it through a disk that asks `hook` before each call.
-    pub fn open_gated(
+    pub(crate) fn open_gated(
         &self,
         hook: impl Fn(&str, &Path) -> std::io::Result<()> + Send + Sync + 'static,
     ) -> Broker {
@@ -44,7 +44,7 @@ impl Dir {
     }
 
     /// All files with their bytes.
-    pub fn contents(&self) -> Vec<(PathBuf, Vec<u8>)> {
+    pub(crate) fn contents(&self) -> Vec<(PathBuf, Vec<u8>)> {
         fn collect(dir: &Path, into: &mut Vec<(PathBuf, Vec<u8>)>) {
             for entry in std::fs::read_dir(dir).unwrap() {
                 let path = entry.unwrap().path();
@@ -63,7 +63,7 @@ impl Dir {
     }
 
     /// The names of a partition's files with this ending, sorted.
-    pub fn names(&self, partition: &str, ending: &str) -> Vec<String> {
+    pub(crate) fn names(&self, partition: &str, ending: &str) -> Vec<String> {
         let dir = std::fs::read_dir(self.0.join(partition)).unwrap();
         let names = dir.map(|entry| entry.unwrap().file_name().into_string().unwrap());
         let mut names: Vec<String> = names.filter(|name| name.ends_with(ending)).collect();
@@ -78,18 +78,19 @@ impl Drop for Dir {
     }
 }
 
-pub const LEVELS: [Durability; 3] = [Durability::Memory, Durability::Written, Durability::Synced];
+pub(crate) const LEVELS: [Durability; 3] =
+    [Durability::Memory, Durability::Written, Durability::Synced];
 
-pub fn config(durability: Durability) -> TopicConfig {
+pub(crate) fn config(durability: Durability) -> TopicConfig {
     TopicConfig::new().durability(durability)
 }
 
-pub fn first(topic: &Topic) -> Partition {
+pub(crate) fn first(topic: &Topic) -> Partition {
     topic.partition(0).unwrap()
 }
 
 /// Appends values one by one, each a batch.
-pub fn append(partition: &Partition, values: std::ops::Range<u64>) {
+pub(crate) fn append(partition: &Partition, values: std::ops::Range<u64>) {
     for value in values {
         let offset = partition.append(&[Record::new(&value.to_string())]).unwrap();
         assert_eq!(offset, value);
@@ -97,7 +98,7 @@ pub fn append(partition: &Partition, values: std::ops::Range<u64>) {
 }
 
 /// All values from an offset on.
-pub fn values_from(partition: &Partition, from: u64) -> Vec<String> {
+pub(crate) fn values_from(partition: &Partition, from: u64) -> Vec<String> {
     let mut values = Vec::new();
     let mut next = from;
     while next < partition.high_watermark() {
@@ -112,6 +113,6 @@ pub fn values_from(partition: &Partition, from: u64) -> Vec<String> {
     values
 }
 
-pub fn numbers(values: std::ops::Range<u64>) -> Vec<String> {
+pub(crate) fn numbers(values: std::ops::Range<u64>) -> Vec<String> {
     values.map(|value| value.to_string()).collect()
 }

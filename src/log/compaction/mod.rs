@@ -110,8 +110,8 @@ pub(crate) struct Replacement {
 }
 
 /// What a whole pass came to.
+#[cfg(test)]
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[must_use]
 pub(crate) struct Compacted {
     /// What replaces what, from the front.
     pub(crate) replacements: Vec<Replacement>,
@@ -124,6 +124,7 @@ pub(crate) struct Compacted {
 /// # Errors
 ///
 /// [`CompactionError`] if a file could not be read or written, or is damaged.
+#[cfg(test)]
 pub(crate) fn compact(
     disk: &dyn Disk,
     dir: &Path,
@@ -174,6 +175,7 @@ impl<'d> Pass<'d> {
     }
 
     /// The offset up to which the log will be clean.
+    #[cfg(test)]
     pub(crate) fn clean_end(&self) -> Offset {
         self.clean_end
     }

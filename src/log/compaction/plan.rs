@@ -138,7 +138,7 @@ mod tests {
     fn a_group_covers_no_more_offsets_than_an_index_can_say() {
         let mut sealed = [segment(0, 1, true), segment(1, 1, true)];
         sealed[1].end_offset = OFFSETS_MAX;
-        assert_eq!(group(&sealed, 100), [0..2]);
+        assert_eq!(group(&sealed, 100), vec![0..2]);
         sealed[1].end_offset += 1;
         assert_eq!(group(&sealed, 100), [0..1, 1..2]);
     }

@@ -61,7 +61,7 @@ fn a_file_of_another_length_is_refused() {
     for found in (0..stored).chain([stored + 1]) {
         let log = log.copy();
         let mut other = bytes.clone();
-        other.resize(found as usize, 0);
+        other.resize(usize::try_from(found).expect("a small file"), 0);
         log.disk.put(&name, &other);
         let Err(CompactionError::Corrupt(corruption)) = compacted(&log) else { panic!("{found}") };
         assert_eq!(corruption.reason, CorruptionReason::FileBytes { stored, found });

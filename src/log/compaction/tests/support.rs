@@ -163,7 +163,8 @@ impl Log {
         for segment in segments.iter().filter(|segment| segment.is_compacted) {
             for (offset, sent) in self.sent.range(segment.base_offset..segment.end_offset) {
                 if sent.value.is_none() && !sent.is_transactional {
-                    let retention = settings.delete_retention.as_millis() as i64;
+                    let retention =
+                        i64::try_from(settings.delete_retention.as_millis()).expect("a short time");
                     let is_due = covered.get(offset).is_some_and(|at| at + retention <= self.now);
                     if is_due && *offset < transaction {
                         self.due.insert(*offset);
