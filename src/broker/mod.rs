@@ -25,7 +25,7 @@ pub use housekeeping::Housekeeping;
 
 use crate::clock::Clock;
 use crate::error::GroupError;
-use crate::error::{DiskError, FlushError, OpenError, TopicError};
+use crate::error::{DiskError, FlushError, OpenError, ReadError, TopicError};
 use crate::group::OffsetAndMetadata;
 use crate::group::journal::{OFFSETS_TOPIC, OffsetsJournal};
 use crate::group::{ConsumerGroup, ConsumerGroupBuilder};
@@ -326,9 +326,17 @@ fn open_journal(
     };
     registry.topics.insert(name, topic.clone());
     let partition = topic.partition(0).expect("every topic has one");
-    OffsetsJournal::open(partition).map_err(|error| {
-        let path = directory.map(|directory| directory.root().to_owned()).unwrap_or_default();
-        OpenError::Manifest { path, what: format!("committed offsets cannot be read: {error}") }
+    OffsetsJournal::open(partition).map_err(|error| match error {
+        ReadError::Corrupt { partition, corruption } => {
+            OpenError::Corrupt { partition, corruption }
+        }
+        ReadError::Disk { source, .. } => OpenError::Disk(source),
+        // Nobody else has it yet.
+        other => {
+            let path = directory.map(|directory| directory.root().to_owned()).unwrap_or_default();
+            let what = format!("committed offsets cannot be read: {other}");
+            OpenError::Manifest { path, what }
+        }
     })
 }
 

@@ -107,12 +107,12 @@ impl Stretch<'_> {
         wanted: Wanted,
         pool: &Arc<Pool>,
     ) -> Result<Option<Arc<Chunk>>, ReadFault> {
-        let Some(first) = self.header_at(position, wanted)? else { return Ok(None) };
+        let Some(first) = self.header_at(position, expected, wanted)? else { return Ok(None) };
         let left = usize::try_from(self.bytes - position).unwrap_or(usize::MAX);
         if first.batch_bytes > left {
             let (field, needed) = ("batch", first.batch_bytes);
             let cut = BatchError::Truncated { field, at: 0, needed, available: left };
-            return Err(self.corrupt(position, wanted, CorruptionReason::Batch(cut)));
+            return Err(self.corrupt(position, expected, wanted, CorruptionReason::Batch(cut)));
         }
         let room = wanted.bytes.max(first.batch_bytes).min(left);
         let mut writer = ChunkWriter::new(first.base_offset, room.max(pool.chunk_bytes()), pool);
@@ -133,16 +133,30 @@ impl Stretch<'_> {
         Ok((!checked.is_empty()).then_some(chunk))
     }
 
-    /// The header of the batch at `position`; `None` at the end, or if it is not to be read.
-    fn header_at(&self, position: u64, wanted: Wanted) -> Result<Option<BatchHeader>, ReadFault> {
+    /// The header of the batch at `position`; `None` if compaction has left nothing up to the end, or
+    /// up to what is not to be read. Elsewhere there is a batch for each offset, or there is damage.
+    fn header_at(
+        &self,
+        position: u64,
+        expected: Expected,
+        wanted: Wanted,
+    ) -> Result<Option<BatchHeader>, ReadFault> {
         if position >= self.bytes {
-            return Ok(None);
+            let (field, needed) = ("batch", HEADER_BYTES);
+            let cut = BatchError::Truncated { field, at: 0, needed, available: 0 };
+            let corrupt = || self.corrupt(position, expected, wanted, CorruptionReason::Batch(cut));
+            return if self.is_compacted { Ok(None) } else { Err(corrupt()) };
         }
         let mut fixed = [0; HEADER_BYTES];
         let count = read_full_at(self.file, &mut fixed, position)
             .map_err(DiskError::at("read", self.path))?;
-        let header = BatchHeader::read_of(&fixed[..count], usize::MAX)
-            .map_err(|error| self.corrupt(position, wanted, CorruptionReason::Batch(error)))?;
+        let header = BatchHeader::read_of(&fixed[..count], usize::MAX).map_err(|error| {
+            self.corrupt(position, expected, wanted, CorruptionReason::Batch(error))
+        })?;
+        if !self.is_compacted && !self.is_expected(&header, expected) {
+            let reason = CorruptionReason::Offset { found: header.base_offset };
+            return Err(self.corrupt(position, expected, wanted, reason));
+        }
         Ok((header.base_offset < wanted.until).then_some(header))
     }
 
@@ -159,7 +173,7 @@ impl Stretch<'_> {
         let mut at = 0;
         while at < bytes.len() {
             let rest = &bytes[at..];
-            let refused = |reason| self.corrupt(position + at as u64, wanted, reason);
+            let refused = |reason| self.corrupt(position + at as u64, expected, wanted, reason);
             let header = match BatchHeader::read_of(rest, usize::MAX) {
                 Ok(header) if header.batch_bytes <= rest.len() => header,
                 // The next stretch starts with it.
@@ -198,8 +212,19 @@ impl Stretch<'_> {
         }
     }
 
-    fn corrupt(&self, position: u64, wanted: Wanted, reason: CorruptionReason) -> ReadFault {
+    fn corrupt(
+        &self,
+        position: u64,
+        expected: Expected,
+        wanted: Wanted,
+        reason: CorruptionReason,
+    ) -> ReadFault {
         let file = self.path.to_owned();
-        ReadFault::Corrupt(Corruption { file, position, offset: wanted.offset, reason })
+        let offset = match expected {
+            Expected::Base(base) => base,
+            // Where the index leads to, the batch tells which offset it starts with; if it can.
+            Expected::Last(last) => last.min(wanted.offset),
+        };
+        ReadFault::Corrupt(Corruption { file, position, offset, reason })
     }
 }

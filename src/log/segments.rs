@@ -118,18 +118,25 @@ impl Segment {
         Ok(self.index.get_or_init(|| index))
     }
 
-    /// Builds the index from the headers of all batches.
+    /// Builds the index from the headers of all batches. Their checksums do not cover base offsets: those
+    /// must follow each other, or the index would lead to a batch that takes itself for another one.
     fn scan(&self) -> Result<SegmentIndex, ReadFault> {
         let (file, mut index) = (self.file()?, SegmentIndex::new());
         let (mut position, mut fixed) = (0, [0; batch::HEADER_BYTES]);
+        let mut expected = self.facts.base_offset;
         while position < self.facts.bytes {
             let count = read_full_at(&**file, &mut fixed, position)
                 .map_err(DiskError::at("read", &self.path))?;
             let header = batch::BatchHeader::read_of(&fixed[..count], usize::MAX)
                 .map_err(|error| self.corrupt(position, CorruptionReason::Batch(error)))?;
+            let found = header.base_offset;
+            if found < expected || found > expected && !self.facts.is_compacted {
+                return Err(self.corrupt(position, CorruptionReason::Offset { found }));
+            }
             let (last, latest) = (header.last_offset(), header.max_timestamp);
             index.note(last, position, header.batch_bytes, latest);
             position += header.batch_bytes as u64;
+            expected = last + 1;
         }
         Ok(index)
     }

@@ -4,6 +4,8 @@ use super::Place;
 use super::plan::Unsealed;
 use super::segment::End;
 use crate::error::{CorruptionReason, DiskError, OpenError};
+use crate::ids::Offset;
+use crate::log::batch::Checks;
 use crate::log::disk::OpenMode;
 use crate::log::facts::FileKind;
 use crate::log::index::{SegmentIndex, index_crc};
@@ -58,6 +60,7 @@ fn read_headers(place: &Place<'_>, mark: &Mark, end: &mut End) -> Result<(), Ope
     let mut window = Window::new(&*file, &path, mark.position);
     // Behind a stored index the first batch tells which offset it is; the last must lead to the mark.
     let mut expected = (end.position == 0).then_some(end.offset);
+    let start = (end.position, expected);
     while end.position < mark.position {
         let offset = expected.unwrap_or(mark.end_offset);
         let reason = match window.header_at(end.position)? {
@@ -69,11 +72,39 @@ fn read_headers(place: &Place<'_>, mark: &Mark, end: &mut End) -> Result<(), Ope
             Ok(header) => CorruptionReason::Offset { found: header.base_offset },
             Err(error) => CorruptionReason::Batch(error),
         };
-        return Err(place.corrupt_log(mark.segment, end.position, offset, reason));
+        let (at, offset, reason) =
+            first_damage(&mut window, start)?.unwrap_or((end.position, offset, reason));
+        return Err(place.corrupt_log(mark.segment, at, offset, reason));
     }
     if end.offset != mark.end_offset {
         let reason = CorruptionReason::Offset { found: end.offset };
-        return Err(place.corrupt_log(mark.segment, mark.position, mark.end_offset, reason));
+        let (at, offset, reason) =
+            first_damage(&mut window, start)?.unwrap_or((mark.position, mark.end_offset, reason));
+        return Err(place.corrupt_log(mark.segment, at, offset, reason));
     }
     Ok(())
+}
+
+/// Headers that do not fit show that there is damage, but not where: a length that is wrong leads
+/// astray. The first batch that does not verify is where it is.
+fn first_damage(
+    window: &mut Window<'_>,
+    (mut position, mut expected): (u64, Option<Offset>),
+) -> Result<Option<(u64, Offset, CorruptionReason)>, DiskError> {
+    let checks = Checks { crc: true, contiguous: true };
+    while position < window.end() {
+        let offset = expected.unwrap_or_default();
+        match window.batch_at(position, checks)? {
+            Ok((header, _)) if expected.is_none_or(|offset| header.base_offset == offset) => {
+                position += header.batch_bytes as u64;
+                expected = Some(header.last_offset() + 1);
+            }
+            Ok((header, _)) => {
+                let reason = CorruptionReason::Offset { found: header.base_offset };
+                return Ok(Some((position, offset, reason)));
+            }
+            Err(error) => return Ok(Some((position, offset, CorruptionReason::Batch(error)))),
+        }
+    }
+    Ok(None)
 }
