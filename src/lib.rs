@@ -82,6 +82,9 @@ pub use group::{
 };
 pub use ids::{GroupId, MemberId, Offset, PartitionId, Timestamp, TopicName, TopicPartition};
 pub use log::disk::{Disk, DiskEntry, DiskFile, DiskLock, EntryKind, FileDisk, OpenMode};
+pub use log::salvage::{
+    Salvage, SalvageReport, SalvagedPartition, SkipReason, SkippedBytes, salvage,
+};
 pub use log::{PartitionReport, RecoveryReport, TornTail};
 pub use producer::partitioner;
 pub use producer::{Delivery, Producer, ProducerBuilder};

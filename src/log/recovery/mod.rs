@@ -29,7 +29,7 @@ mod scan;
 mod survey;
 #[cfg(test)]
 mod tests;
-mod walk;
+pub(in crate::log) mod walk;
 
 use super::disk::{Disk, DiskFile, OpenMode};
 use super::epochs::Epochs;

@@ -13,7 +13,7 @@ const HEADER_PIECE_BYTES: usize = 4 << 10;
 
 /// A window on a file that moves forward.
 #[derive(Debug)]
-pub(super) struct Window<'a> {
+pub(in crate::log) struct Window<'a> {
     file: &'a dyn DiskFile,
     path: &'a Path,
     /// Where the file ends, as far as this window is concerned.
@@ -24,14 +24,14 @@ pub(super) struct Window<'a> {
 }
 
 /// Whether there is a batch at a position, and what is wrong with it if not.
-pub(super) type AtPosition<T> = Result<T, BatchError>;
+pub(in crate::log) type AtPosition<T> = Result<T, BatchError>;
 
 impl<'a> Window<'a> {
-    pub(super) fn new(file: &'a dyn DiskFile, path: &'a Path, end: u64) -> Window<'a> {
+    pub(in crate::log) fn new(file: &'a dyn DiskFile, path: &'a Path, end: u64) -> Window<'a> {
         Window { file, path, end, bytes: Vec::new(), at: 0 }
     }
 
-    pub(super) fn end(&self) -> u64 {
+    pub(in crate::log) fn end(&self) -> u64 {
         self.end
     }
 
@@ -54,7 +54,7 @@ impl<'a> Window<'a> {
     }
 
     /// The batch at `position`, verified, with its bytes.
-    pub(super) fn batch_at(
+    pub(in crate::log) fn batch_at(
         &mut self,
         position: u64,
         checks: Checks,
@@ -68,7 +68,7 @@ impl<'a> Window<'a> {
     }
 
     /// The header at `position`; the records are not looked at.
-    pub(super) fn header_at(
+    pub(in crate::log) fn header_at(
         &mut self,
         position: u64,
     ) -> Result<AtPosition<BatchHeader>, DiskError> {
@@ -76,12 +76,12 @@ impl<'a> Window<'a> {
     }
 
     /// Up to a piece of the bytes at `position`; none at the end.
-    pub(super) fn piece_at(&mut self, position: u64) -> Result<&[u8], DiskError> {
+    pub(in crate::log) fn piece_at(&mut self, position: u64) -> Result<&[u8], DiskError> {
         self.bytes_at(position, PIECE_BYTES, PIECE_BYTES)
     }
 
     /// Behind the last byte that is not zero, from `position` on; `position` if all are.
-    pub(super) fn content_end(&mut self, position: u64) -> Result<u64, DiskError> {
+    pub(in crate::log) fn content_end(&mut self, position: u64) -> Result<u64, DiskError> {
         let (mut at, mut content_end) = (position, position);
         loop {
             let piece = self.piece_at(at)?;
