@@ -66,6 +66,7 @@ mod record;
 mod sync;
 mod topic;
 
+pub use broker::inspect;
 pub use broker::{Broker, BrokerBuilder, Housekeeping};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{

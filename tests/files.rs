@@ -4,7 +4,9 @@ mod files {
     pub mod support;
 
     mod broker;
+    mod inspecting;
     mod reading;
     mod retention;
+    mod salvaging;
     mod settling;
 }

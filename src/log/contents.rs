@@ -13,7 +13,7 @@
 //! 1. Nothing is written, no lock is taken, and files are opened to be read.
 //! 2. A file inside the range of listed segments that is not listed is a remain, and left out.
 
-use super::disk::{Disk, EntryKind};
+use super::disk::{Disk, EntryKind, OpenMode};
 use super::epochs::{EPOCHS_FILE, Epochs};
 use super::facts::{FileKind, SegmentFacts, file_path, parse_file_name};
 use super::mark::{Crc, MARK_FILE, Mark, MarkError, MarkFile};
@@ -23,6 +23,7 @@ use super::small_file::SmallFileError;
 use crate::error::{Corruption, CorruptionReason, DiskError};
 use crate::ids::Offset;
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The last offset that can be, and so the end of what has no other.
@@ -160,7 +161,12 @@ impl Contents {
         list: SegmentList,
         is_list_lost: bool,
     ) -> Result<(), DiskError> {
-        let entries = disk.entries(&self.dir).map_err(DiskError::at("list", &self.dir))?;
+        let entries = match disk.entries(&self.dir) {
+            Ok(entries) => entries,
+            // That there is no mark tells it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(DiskError::new("list", &self.dir, &error)),
+        };
         let (mut logs, mut swaps) = (BTreeMap::new(), BTreeMap::new());
         for entry in entries.into_iter().filter(|entry| entry.kind == EntryKind::File) {
             match parse_file_name(&entry.name).filter(|(offset, _)| *offset <= OFFSET_MAX) {
@@ -242,9 +248,9 @@ const UNREADABLE: &str = "cannot be read";
 
 /// CRC-32 of a file's first `bytes`; `None` if it has fewer, or is gone.
 pub(crate) fn file_crc(disk: &dyn Disk, path: &Path, bytes: u64) -> Result<Option<u32>, DiskError> {
-    let file = match disk.open(path, super::disk::OpenMode::Read) {
+    let file = match disk.open(path, OpenMode::Read) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(DiskError::new("open", path, &error)),
     };
     let mut window = Window::new(&*file, path, bytes);

@@ -1,7 +1,8 @@
 //! A directory of its own for each test, and short words for what they do.
 
 use anabranch::{
-    Broker, Durability, Housekeeping, ManualClock, Partition, Record, Timestamp, Topic, TopicConfig,
+    Broker, Durability, Housekeeping, ManualClock, OwnedRecord, Partition, Record, Timestamp,
+    Topic, TopicConfig,
 };
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -103,4 +104,9 @@ pub fn values_from(partition: &Partition, from: u64) -> Vec<String> {
 
 pub fn numbers(values: std::ops::Range<u64>) -> Vec<String> {
     values.map(|value| value.to_string()).collect()
+}
+
+/// The number that was appended as this record.
+pub fn number(record: &OwnedRecord) -> u64 {
+    std::str::from_utf8(record.value.as_deref().unwrap()).unwrap().parse().unwrap()
 }

@@ -76,6 +76,21 @@ impl SalvagedPartition {
         }
     }
 
+    /// The records from `offset` on; segments before it are not read.
+    pub(crate) fn from(
+        disk: Arc<dyn Disk>,
+        partition: TopicPartition,
+        mut contents: Contents,
+        offset: Offset,
+    ) -> SalvagedPartition {
+        let start = contents.log_start.max(offset);
+        contents.segments.retain(|segment| segment.end_offset.is_none_or(|end| end > start));
+        if contents.log_start < start {
+            (contents.log_start, contents.is_start_known) = (start, true);
+        }
+        SalvagedPartition::new(disk, partition, contents)
+    }
+
     /// The partition.
     pub fn partition(&self) -> &TopicPartition {
         &self.report.partition

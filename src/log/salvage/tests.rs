@@ -235,7 +235,7 @@ fn a_block_of_zeros_or_noise_costs_what_it_touches() {
                 let mut damaged = whole.clone();
                 let end = (start + len).min(whole.len());
                 for (at, byte) in damaged[start..end].iter_mut().enumerate() {
-                    *byte = if noise { ((at * 7 + start) & 0xff) as u8 ^ 0xa5 } else { 0 };
+                    *byte = if noise { (at * 7 + start).to_le_bytes()[0] ^ 0xa5 } else { 0 };
                 }
                 world.disk.put(log_path(*base_offset), &damaged);
                 let (records, report) = read(&world.disk);
@@ -328,7 +328,7 @@ fn compacted_segments_have_gaps_and_tell_what_is_not_certain() {
     disk.put(log_path(0), &damaged);
     let (records, report) = read(&disk);
     assert_eq!(records.keys().copied().collect::<Vec<_>>(), [1, 9, 10, 15]);
-    assert_eq!(report.missing.as_slice(), &[2..9][..]);
+    assert!(report.missing.iter().cloned().flatten().eq(2..9));
 }
 
 #[test]
