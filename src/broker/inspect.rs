@@ -260,8 +260,8 @@ impl PartitionFiles {
     ///
     /// # Errors
     ///
-    /// [`DiskError`] if the system does not give a file's bytes.
-    pub fn verify(&self) -> Result<Verification, DiskError> {
+    /// [`OpenError::Disk`] if the system does not give a file's bytes.
+    pub fn verify(&self) -> Result<Verification, OpenError> {
         let verify::Verified { batches, records, bytes, damage, torn } =
             verify::verify(&*self.disk, &self.contents)?;
         Ok(Verification { batches, records, bytes, damage, torn })

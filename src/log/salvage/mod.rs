@@ -87,7 +87,7 @@ const RANGES_MAX: usize = 10_000;
 /// # std::fs::write(&log, bytes).expect("it is ours");
 /// let broker = Broker::open(&fresh)?;
 /// for mut partition in anabranch::salvage(&damaged)? {
-///     let of = partition.partition().clone();
+///     let of = partition.topic_partition().clone();
 ///     if of.topic.starts_with("__") {
 ///         continue; // committed offsets, which say nothing about the new topic's
 ///     }
@@ -120,7 +120,7 @@ const RANGES_MAX: usize = 10_000;
 /// # Ok::<(), anabranch::Error>(())
 /// ```
 pub fn salvage(dir: impl AsRef<Path>) -> Result<Salvage, OpenError> {
-    Salvage::of(Arc::new(FileDisk), dir.as_ref())
+    Salvage::of(Arc::new(FileDisk), dir)
 }
 
 /// The partitions of a directory, to be read one after the other. Made by [`salvage`].
@@ -139,7 +139,13 @@ pub struct Salvage {
 }
 
 impl Salvage {
-    pub(crate) fn of(disk: Arc<dyn Disk>, dir: &Path) -> Result<Salvage, OpenError> {
+    /// The same as [`salvage`], on another disk than the system's.
+    ///
+    /// # Errors
+    ///
+    /// As [`salvage`].
+    pub fn of(disk: Arc<dyn Disk>, dir: impl AsRef<Path>) -> Result<Salvage, OpenError> {
+        let dir = dir.as_ref();
         let entries = disk.entries(dir).map_err(DiskError::at("list", dir))?;
         let is_log = |name: &str| name == MARK_FILE || parse_file_name(name).is_some();
         let is_partition =

@@ -92,7 +92,7 @@ impl SalvagedPartition {
     }
 
     /// The partition.
-    pub fn partition(&self) -> &TopicPartition {
+    pub fn topic_partition(&self) -> &TopicPartition {
         &self.report.partition
     }
 
