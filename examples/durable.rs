@@ -27,7 +27,7 @@ fn work(dir: &Path, count: u64) -> Result<u64, Box<dyn Error>> {
     println!("{placed} orders, {billed} billed");
     for number in placed..placed + count {
         order_to.send(Record::new(&format!("{number} espresso")))?;
-        for order in &consumer.poll(Duration::ZERO)? {
+        for order in &consumer.poll(Duration::from_secs(1))? {
             // An order whose invoice was written, and not yet committed, when the process ended comes again.
             if order.offset() >= billed {
                 let order = String::from_utf8_lossy(order.value().unwrap_or_default());
@@ -38,6 +38,7 @@ fn work(dir: &Path, count: u64) -> Result<u64, Box<dyn Error>> {
         }
         consumer.commit()?;
     }
+    assert_eq!(billed, placed + count, "every order is billed");
 
     let mut reader = Reader::new(invoices.partitions().map(|partition| (partition, 0)));
     let mut checked = 0;
