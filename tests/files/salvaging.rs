@@ -26,7 +26,8 @@ fn what_a_broker_refuses_is_salvaged_into_another_one() {
     let broker = fresh.open();
     let topic = broker.create_topic("orders", TopicConfig::new()).unwrap();
     let to = topic.partition(0).unwrap();
-    let of = salvage(dir.path()).unwrap().find(|of| of.topic_partition().to_string().contains("orders"));
+    let of =
+        salvage(dir.path()).unwrap().find(|of| of.topic_partition().to_string().contains("orders"));
     let mut partition = of.expect("it is there");
     let mut values = Vec::new();
     for record in &mut partition {
