@@ -27,18 +27,19 @@ fn work(dir: &Path, count: u64) -> Result<u64, Box<dyn Error>> {
     println!("{placed} orders, {billed} billed");
     for number in placed..placed + count {
         order_to.send(Record::new(&format!("{number} espresso")))?;
-        for order in &consumer.poll(Duration::from_secs(1))? {
-            // An order whose invoice was written, and not yet committed, when the process ended comes again.
-            if order.offset() >= billed {
-                let order = String::from_utf8_lossy(order.value().unwrap_or_default());
-                let sent = invoice_to.send(Record::new(&format!("invoice for {order}")))?;
-                billed = sent.offset + 1;
-                println!("billed order {}", sent.offset);
+        // An order whose invoice was written, and not yet committed, when the process ended comes again.
+        while billed <= number {
+            for order in &consumer.poll(Duration::from_secs(1))? {
+                if order.offset() >= billed {
+                    let order = String::from_utf8_lossy(order.value().unwrap_or_default());
+                    let sent = invoice_to.send(Record::new(&format!("invoice for {order}")))?;
+                    billed = sent.offset + 1;
+                    println!("billed order {}", sent.offset);
+                }
             }
         }
         consumer.commit()?;
     }
-    assert_eq!(billed, placed + count, "every order is billed");
 
     let mut reader = Reader::new(invoices.partitions().map(|partition| (partition, 0)));
     let mut checked = 0;
@@ -70,7 +71,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let billed = work(&dir, 1)?;
     println!("{billed} orders were placed, and each was billed once");
-    assert!(billed > 3 * 19, "every invoice that was told of is there");
+    assert!(billed > 3 * 19, "every invoice that was told of is there, and one more");
     std::fs::remove_dir_all(&dir)?;
     Ok(())
 }
