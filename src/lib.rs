@@ -1,5 +1,6 @@
 //! Kafka's model inside one process: topics cut into partitions, producers, consumer groups, offsets,
-//! rebalancing. There is no broker to run, no C, and no runtime.
+//! rebalancing; in memory, or in a directory of files as Kafka writes them. There is no broker to run, no
+//! C, and no runtime.
 //!
 //! ```
 //! use anabranch::{ConsumerGroup, Producer, Record, Topic, TopicConfig};
@@ -17,6 +18,31 @@
 //!     println!("{}@{}: {:?}", record.partition(), record.offset(), record.value());
 //! }
 //! consumer.commit()?;
+//! # Ok::<(), anabranch::Error>(())
+//! ```
+//!
+//! The same in a directory that survives the process: one [`Broker`], and everything after it is unchanged.
+//!
+//! ```
+//! use anabranch::{Broker, Durability, Producer, Record, TopicConfig};
+//! use std::time::Duration;
+//!
+//! # let dir = std::env::temp_dir().join(format!("anabranch-doc-tour-{}", std::process::id()));
+//! let broker = Broker::open(&dir)?; // creates or recovers, and has the directory for itself
+//! let config = TopicConfig::new().partitions(6).durability(Durability::Synced);
+//! let orders = broker.topic_or_create("orders", config)?;
+//! Producer::new(&orders).send(Record::new("2 espresso").with_key("customer-42"))?;
+//! broker.close()?; // or be killed: what `send` has acknowledged is there
+//!
+//! let broker = Broker::open(&dir)?;
+//! let orders = broker.topic("orders")?;
+//! let billing = broker.consumer_group("billing").topic(&orders).build()?;
+//! let mut consumer = billing.join("worker-1")?;
+//! assert_eq!(consumer.poll(Duration::from_secs(1))?.len(), 1);
+//! consumer.commit()?; // kept in the directory: the next run goes on from here
+//! # drop((consumer, billing, orders));
+//! # broker.close()?;
+//! # std::fs::remove_dir_all(&dir).expect("it is ours");
 //! # Ok::<(), anabranch::Error>(())
 //! ```
 //!
@@ -40,10 +66,16 @@
 //! - A [`Reader`] reads any partitions from any offsets, without a group.
 //! - What is read is a view into the log's own memory: [`Records`], [`ConsumerRecord`]. What is in
 //!   memory is what Kafka would write to disk: [`format`](mod@format).
+//! - A [`Broker`] has a directory of topics, and keeps what groups commit. A topic's [`Durability`] says
+//!   what a record must have survived before it is acknowledged and read: nothing, the end of the
+//!   process, or that of the operating system.
+//! - [`inspect`] looks at a directory without opening it; [`salvage`](salvage()) reads what can be read of one
+//!   that is damaged.
 //!
 //! # Threads, tasks and time
 //!
-//! Blocking calls are the default and no thread is ever started. [`Reader::poll_next`] and
+//! Blocking calls are the default. No thread is started, but for the one in which a broker looks after its
+//! directory, unless you do that yourself: [`Housekeeping`]. [`Reader::poll_next`] and
 //! [`Consumer::poll_next`] are the same polls for a task: they take a `std::task::Context` and need no
 //! particular runtime. All time comes from a [`Clock`]; tests use [`ManualClock`]. Only the timeouts of
 //! blocking calls pass in real time.
@@ -66,6 +98,11 @@ mod record;
 mod sync;
 mod topic;
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+pub use broker::inspect;
 pub use broker::{Broker, BrokerBuilder, Housekeeping};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{
@@ -82,10 +119,10 @@ pub use group::{
 };
 pub use ids::{GroupId, MemberId, Offset, PartitionId, Timestamp, TopicName, TopicPartition};
 pub use log::disk::{Disk, DiskEntry, DiskFile, DiskLock, EntryKind, FileDisk, OpenMode};
-pub use log::{
-    PartitionReport, RecoveryReport, Salvage, SalvageReport, SalvagedBatch, SkippedRange, TornTail,
-    salvage,
+pub use log::salvage::{
+    Salvage, SalvageReport, SalvagedPartition, SkipReason, SkippedBytes, salvage,
 };
+pub use log::{PartitionReport, RecoveryReport, TornTail};
 pub use producer::partitioner;
 pub use producer::{Delivery, Producer, ProducerBuilder};
 pub use record::{Header, OwnedHeader, OwnedRecord, Record, RecordMetadata, TimestampType};

@@ -8,12 +8,16 @@ mod broker;
 mod closing;
 #[path = "files/gate.rs"]
 mod gate;
+#[path = "files/inspecting.rs"]
+mod inspecting;
 #[path = "files/reading.rs"]
 mod reading;
 #[path = "files/refusals.rs"]
 mod refusals;
 #[path = "files/retention.rs"]
 mod retention;
+#[path = "files/salvaging.rs"]
+mod salvaging;
 #[path = "files/settling.rs"]
 mod settling;
 #[path = "files/support.rs"]

@@ -110,7 +110,7 @@ impl Manifest {
 }
 
 /// The settings of a topic by name, those that are not without limit.
-fn settings(config: &TopicConfig) -> Vec<(&'static str, String)> {
+pub(super) fn settings(config: &TopicConfig) -> Vec<(&'static str, String)> {
     let millis = |span: Duration| span.as_millis().to_string();
     let durability = match config.durability_on_disk() {
         Durability::Memory => "memory",

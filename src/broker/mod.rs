@@ -12,12 +12,14 @@
 //! | `manifest.rs` | The list of topics and their settings. |
 //! | `builder.rs` | A broker's settings. |
 //! | `housekeeping.rs` | The one thread. |
+//! | `inspect.rs` | A directory looked at without opening it. |
 //!
 //! Locks, in this order: the registry of topics, then the directory's list.
 
 mod builder;
 mod directory;
 mod housekeeping;
+pub mod inspect;
 mod manifest;
 
 pub use builder::BrokerBuilder;

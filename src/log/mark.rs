@@ -214,32 +214,24 @@ impl MarkFile {
     /// [`MarkError`] if there is no file, the disk refuses, or a slot is of an unknown version.
     pub(crate) fn open(disk: &dyn Disk, dir: &Path) -> Result<(MarkFile, Option<Mark>), MarkError> {
         let path = dir.join(MARK_FILE);
-        let file = match disk.open(&path, OpenMode::Write) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(MarkError::Missing);
-            }
-            Err(error) => return Err(DiskError::new("open", &path, &error).into()),
-        };
-        let mut best: Option<(usize, u64, Mark)> = None;
-        for index in 0..2 {
-            let mut bytes = [0; SLOT_BYTES];
-            read_full_at(&*file, &mut bytes, position_of(index))
-                .map_err(DiskError::at("read", &path))?;
-            match Slot::decode(&bytes) {
-                Slot::Bad => {}
-                Slot::Version(found) => return Err(MarkError::Version { found }),
-                Slot::Good { sequence, mark } => {
-                    if best.is_none_or(|(_, highest, _)| sequence > highest) {
-                        best = Some((index, sequence, mark));
-                    }
-                }
-            }
-        }
+        let file = open_file(disk, &path, OpenMode::Write)?;
+        let best = latest(&*file, &path)?;
         let (next_slot, next_sequence) =
             best.map_or((0, 1), |(index, sequence, _)| (1 - index, sequence + 1));
         let opened = MarkFile { file, path, next_slot, next_sequence };
         Ok((opened, best.map(|(_, _, mark)| mark)))
+    }
+
+    /// Reads the mark and nothing else; `None` if both slots are bad. Somebody may be writing it: that
+    /// leaves one slot whole at any time.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub(crate) fn read(disk: &dyn Disk, dir: &Path) -> Result<Option<Mark>, MarkError> {
+        let path = dir.join(MARK_FILE);
+        let file = open_file(disk, &path, OpenMode::Read)?;
+        Ok(latest(&*file, &path)?.map(|(_, _, mark)| mark))
     }
 
     /// Writes a mark over the older one. Not synced.
@@ -264,6 +256,32 @@ impl MarkFile {
     pub(crate) fn sync(&mut self) -> Result<(), DiskError> {
         self.file.sync_data().map_err(DiskError::at("sync", &self.path))
     }
+}
+
+fn open_file(disk: &dyn Disk, path: &Path, mode: OpenMode) -> Result<Arc<dyn DiskFile>, MarkError> {
+    disk.open(path, mode).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => MarkError::Missing,
+        _ => DiskError::new("open", path, &error).into(),
+    })
+}
+
+/// The slot that counts, its sequence number and its mark; `None` if both are bad.
+fn latest(file: &dyn DiskFile, path: &Path) -> Result<Option<(usize, u64, Mark)>, MarkError> {
+    let mut best: Option<(usize, u64, Mark)> = None;
+    for index in 0..2 {
+        let mut bytes = [0; SLOT_BYTES];
+        read_full_at(file, &mut bytes, position_of(index)).map_err(DiskError::at("read", path))?;
+        match Slot::decode(&bytes) {
+            Slot::Bad => {}
+            Slot::Version(found) => return Err(MarkError::Version { found }),
+            Slot::Good { sequence, mark } => {
+                if best.is_none_or(|(_, highest, _)| sequence > highest) {
+                    best = Some((index, sequence, mark));
+                }
+            }
+        }
+    }
+    Ok(best)
 }
 
 fn position_of(slot: usize) -> u64 {
@@ -294,7 +312,9 @@ mod tests {
     }
 
     fn read(disk: &MemoryDisk) -> Option<Mark> {
-        MarkFile::open(disk, dir()).expect("it is there").1
+        let mark = MarkFile::open(disk, dir()).expect("it is there").1;
+        assert_eq!(MarkFile::read(disk, dir()), Ok(mark));
+        mark
     }
 
     #[test]

@@ -30,15 +30,20 @@ pub(crate) struct Session {
     is_begun: AtomicBool,
 }
 
+/// Whether a directory says that it was closed in good order.
+pub(crate) fn has_note(disk: &dyn Disk, root: &Path) -> Result<bool, DiskError> {
+    let path = root.join(CLEAN_FILE);
+    match disk.open(&path, OpenMode::Read) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(DiskError::new("open", &path, &error)),
+    }
+}
+
 impl Session {
     /// Looks whether the directory was closed in good order. Changes nothing.
     pub(crate) fn open(disk: Arc<dyn Disk>, root: &Path) -> Result<Session, DiskError> {
-        let path = root.join(CLEAN_FILE);
-        let was_clean = match disk.open(&path, OpenMode::Read) {
-            Ok(_) => true,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-            Err(error) => return Err(DiskError::new("open", &path, &error)),
-        };
+        let was_clean = has_note(&*disk, root)?;
         let root = root.to_owned();
         let is_begun = AtomicBool::new(!was_clean);
         Ok(Session { disk, root, was_clean, has_note: Mutex::new(was_clean), is_begun })

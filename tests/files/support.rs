@@ -2,7 +2,8 @@
 
 use super::gate::Gate;
 use anabranch::{
-    Broker, Durability, Housekeeping, ManualClock, Partition, Record, Timestamp, Topic, TopicConfig,
+    Broker, Durability, Housekeeping, ManualClock, OwnedRecord, Partition, Record, Timestamp,
+    Topic, TopicConfig,
 };
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -115,4 +116,9 @@ pub(crate) fn values_from(partition: &Partition, from: u64) -> Vec<String> {
 
 pub(crate) fn numbers(values: std::ops::Range<u64>) -> Vec<String> {
     values.map(|value| value.to_string()).collect()
+}
+
+/// The number that was appended as this record.
+pub fn number(record: &OwnedRecord) -> u64 {
+    std::str::from_utf8(record.value.as_deref().unwrap()).unwrap().parse().unwrap()
 }

@@ -76,9 +76,7 @@ pub(crate) fn load(partition: &Partition) -> Result<Loaded, ReadError> {
     let mut position = start;
     while position < end {
         for record in &reader.poll(Duration::ZERO)? {
-            if loaded.replay(record.key(), record.value()).is_err() {
-                loaded.skipped += 1;
-            }
+            loaded.replay(record.key(), record.value());
         }
         let next = reader.position(&of).unwrap_or(end);
         if next == position {
@@ -90,7 +88,14 @@ pub(crate) fn load(partition: &Partition) -> Result<Loaded, ReadError> {
 }
 
 impl Loaded {
-    fn replay(&mut self, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<(), RecordError> {
+    /// Takes the next record of the log.
+    pub(crate) fn replay(&mut self, key: Option<&[u8]>, value: Option<&[u8]>) {
+        if self.try_replay(key, value).is_err() {
+            self.skipped += 1;
+        }
+    }
+
+    fn try_replay(&mut self, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<(), RecordError> {
         let CommitKey { group, of } = record::decode_key(key.ok_or(RecordError::NoCommit)?)?;
         if let Some(value) = value {
             let committed = record::decode_value(value)?;
