@@ -103,6 +103,7 @@ impl Shared {
         append: impl FnOnce(&mut Appender) -> Offset,
     ) -> Result<Offset, AppendError> {
         let mut stripe = self.enter(files)?;
+        stripe.log.close_open(); // It takes room that the log does not count yet.
         self.make_room(&mut stripe, bytes, now);
         let offset = append(&mut stripe.log);
         if files.durability != Durability::Memory {
@@ -180,6 +181,7 @@ impl Shared {
             return self.append(batch).map(|_| None);
         };
         let mut stripe = self.enter(files)?;
+        stripe.log.close_open();
         self.make_room(&mut stripe, batch.bytes_max, batch.stamps.now);
         stripe.log.append(batch.records, batch.stamps);
         Ok(Some(Ticket(stripe.commit.board())))
