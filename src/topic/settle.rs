@@ -372,6 +372,15 @@ impl Shared {
             }
             _ => FlushError::Closed { partition: self.name() },
         })?;
+        self.sync(files)
+    }
+
+    /// Makes durable what is written: not more, so that it is not refused for what is not.
+    pub(crate) fn sync_written(&self) -> Result<(), FlushError> {
+        self.files.as_ref().map_or(Ok(()), |files| self.sync(files).map(drop))
+    }
+
+    fn sync(&self, files: &Files) -> Result<Offset, FlushError> {
         let waking = WakeOnPanic(self);
         let synced = files.sync();
         drop(waking);
