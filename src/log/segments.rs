@@ -287,6 +287,16 @@ impl Segments {
         self.sealed.iter().map(|segment| segment.facts.bytes).sum::<u64>() + self.active.bytes
     }
 
+    /// The latest timestamp in the active segment.
+    pub(crate) fn active_latest(&self) -> Timestamp {
+        self.active.index.max_timestamp()
+    }
+
+    /// The offset behind the last record that is written.
+    pub(crate) fn active_end_offset(&self) -> Offset {
+        self.active.end_offset
+    }
+
     pub(crate) fn active_bytes(&self) -> u64 {
         self.active.bytes
     }

@@ -380,16 +380,25 @@ impl Files {
         keeper
     }
 
-    /// Drops what retention does not keep.
-    pub(crate) fn apply_retention(&self, limits: Retention) -> Result<(), AppendError> {
-        let sealed: Vec<SegmentFacts> = {
-            let segments = self.segments.read();
-            segments.sealed().iter().map(|segment| segment.facts.clone()).collect()
-        };
-        let active_bytes = self.segments.read().active_bytes();
+    /// Drops what retention does not keep. What is too old goes from the segment that is written to as
+    /// well, if that is all of it, and nothing of it waits to be shown: its file goes when it is full.
+    pub(crate) fn apply_retention(
+        &self,
+        limits: Retention,
+        high_watermark: Offset,
+    ) -> Result<(), AppendError> {
+        let segments = self.segments.read();
+        let sealed: Vec<SegmentFacts> =
+            segments.sealed().iter().map(|segment| segment.facts.clone()).collect();
+        let (active_bytes, latest) = (segments.active_bytes(), segments.active_latest());
+        let is_shown = segments.active_end_offset() == high_watermark;
+        drop(segments);
         let plan = retention::plan(&sealed, active_bytes, limits, self.log_start());
-        if plan.segments > 0 {
-            self.move_start(plan.log_start)?;
+        let is_too_old = limits.horizon.is_some_and(|horizon| latest < horizon);
+        let is_all = plan.segments == sealed.len() && is_too_old && is_shown;
+        let log_start = if is_all { high_watermark } else { plan.log_start };
+        if log_start > self.log_start() || plan.segments > 0 {
+            self.move_start(log_start)?;
         }
         Ok(())
     }

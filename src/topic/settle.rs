@@ -111,6 +111,7 @@ impl Shared {
         append: impl FnOnce(&mut Appender) -> Offset,
     ) -> Result<Offset, AppendError> {
         let mut stripe = self.enter(files)?;
+        stripe.log.close_open(); // It takes room that the log does not count yet.
         self.make_room(&mut stripe, bytes, now);
         let offset = append(&mut stripe.log);
         if files.durability != Durability::Memory {
@@ -188,6 +189,7 @@ impl Shared {
             return self.append(batch).map(|_| None);
         };
         let mut stripe = self.enter(files)?;
+        stripe.log.close_open();
         self.make_room(&mut stripe, batch.bytes_max, batch.stamps.now);
         stripe.log.append(batch.records, batch.stamps);
         Ok(Some(Ticket(stripe.commit.board())))
@@ -390,6 +392,15 @@ impl Shared {
             }
             _ => FlushError::Closed { partition: self.name() },
         })?;
+        self.sync(files)
+    }
+
+    /// Makes durable what is written: not more, so that it is not refused for what is not.
+    pub(crate) fn sync_written(&self) -> Result<(), FlushError> {
+        self.files.as_ref().map_or(Ok(()), |files| self.sync(files).map(drop))
+    }
+
+    fn sync(&self, files: &Files) -> Result<Offset, FlushError> {
         let waking = WakeOnPanic(self);
         let synced = files.sync();
         drop(waking);

@@ -335,8 +335,9 @@ impl Shared {
     pub(crate) fn apply_retention(&self, now: Timestamp) {
         if let Some(files) = &self.files {
             if self.settings.config.cleanup.deletes() {
+                let high_watermark = self.tail.read().end_offset();
                 // What could not be dropped now is dropped the next time.
-                let _ = files.apply_retention(self.limits(now));
+                let _ = files.apply_retention(self.limits(now), high_watermark);
             }
             return;
         }

@@ -1,6 +1,6 @@
 //! What goes from files: by size, by time, by request, by key.
 
-use super::support::{Dir, append, config, first, numbers, values_from};
+use super::support::{Dir, LEVELS, append, config, first, numbers, values_from};
 use anabranch::{Cleanup, Durability, ManualClock, ReadError, Record, Timestamp, TopicConfig};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -34,6 +34,40 @@ fn size_and_time_take_whole_segments_from_the_front() {
     assert_eq!(partition.log_start_offset(), later);
     assert_eq!(values_from(&partition, later), numbers(later..52));
     assert!(dir.names("t-0", ".log").len() < 6, "the files are gone");
+}
+
+/// Kafka would begin another segment and drop this one.
+#[test]
+fn what_is_too_old_goes_from_the_last_segment_as_well() {
+    for durability in LEVELS {
+        let dir = Dir::new();
+        let clock = ManualClock::at(Timestamp::from_millis(1_000_000));
+        let broker = dir.open_at(clock.clone());
+        let config = config(durability).retention_time(Duration::from_secs(60));
+        let topic = broker.create_topic("t", config).unwrap();
+        let partition = first(&topic);
+        append(&partition, 0..10);
+        clock.advance(Duration::from_secs(60));
+        broker.tick();
+        assert_eq!(partition.log_start_offset(), 0, "as old as may be");
+        clock.advance(Duration::from_secs(1));
+        append(&partition, 10..11);
+        broker.tick();
+        assert_eq!(partition.log_start_offset(), 0, "the latest record keeps the others");
+        clock.advance(Duration::from_secs(61));
+        broker.tick();
+        assert_eq!((partition.log_start_offset(), partition.high_watermark()), (11, 11));
+        assert!(matches!(partition.read(10, 1), Err(ReadError::OutOfRange { log_start: 11, .. })));
+        assert!(partition.read(11, 1).unwrap().is_empty());
+        append(&partition, 11..13);
+        broker.close().unwrap();
+
+        let broker = dir.open_at(clock);
+        assert!(broker.recovery().was_clean);
+        let partition = first(&broker.topic("t").unwrap());
+        assert_eq!(partition.log_start_offset(), 11, "{durability:?}");
+        assert_eq!(values_from(&partition, 11), numbers(11..13));
+    }
 }
 
 #[test]

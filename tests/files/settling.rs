@@ -70,6 +70,31 @@ fn enqueued_records_share_batches_and_are_written_when_somebody_wants_them() {
     assert_eq!(values_from(&partition, 0), numbers(0..13));
 }
 
+/// A batch that is open takes room that nothing else has until it is closed.
+#[test]
+fn appends_find_room_behind_an_open_batch() {
+    for segment_bytes in [2_000, 1 << 20] {
+        let dir = Dir::new();
+        let broker = dir.open();
+        let config = config(Durability::Written).segment_bytes(segment_bytes);
+        let topic = broker.create_topic("t", config).unwrap();
+        let partition = first(&topic);
+        let producer = Producer::new(&topic);
+        for number in 0..1_000_u64 {
+            let text = format!("{number:0>width$}", width = 1 + (number * 37 % 700) as usize);
+            if number % 3 == 0 {
+                assert_eq!(partition.append(&[Record::new(&text)]).unwrap(), number);
+            } else {
+                producer.enqueue(Record::new(&text)).unwrap();
+            }
+        }
+        producer.flush().unwrap();
+        let read: Vec<u64> =
+            values_from(&partition, 0).iter().map(|value| value.parse().unwrap()).collect();
+        assert_eq!(read, (0..1_000).collect::<Vec<_>>());
+    }
+}
+
 #[test]
 fn a_sleeping_reader_is_woken_by_an_enqueued_record() {
     for durability in LEVELS {

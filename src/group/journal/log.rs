@@ -37,7 +37,7 @@ impl OffsetsLog for Partition {
             self.shared.settle_ticket(&ticket)?;
         }
         if synced {
-            self.flush().map_err(|refused| match refused {
+            self.shared.sync_written().map_err(|refused| match refused {
                 FlushError::Disk { partition, source } => AppendError::Disk { partition, source },
                 FlushError::Poisoned { partition, source } => {
                     AppendError::Poisoned { partition, source }
