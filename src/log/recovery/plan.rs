@@ -102,14 +102,12 @@ impl Plan {
         self.sealed.binary_search_by_key(&base_offset, |segment| segment.base_offset).is_ok()
     }
 
-    /// Whether a segment lies wholly below the log's start, where the list names no segment. The
-    /// mark's own never does, and without a mark nothing is deleted.
+    /// Whether a segment lies wholly below the log's start, where the list names no segment: one that
+    /// follows it, or the mark, tells where it ends. Without a mark nothing is deleted.
     fn is_below_start(&self, base: Offset, next: Option<Offset>, mark: Option<Mark>) -> bool {
-        let Some(mark) = mark.filter(|mark| base < mark.segment && !self.is_rebuild) else {
-            return false;
-        };
-        let end = next.unwrap_or(mark.segment);
-        end <= mark.segment && end <= self.log_start
+        let Some(mark) = mark.filter(|_| !self.is_rebuild) else { return false };
+        let end = next.or(Some(mark.segment).filter(|segment| *segment > base));
+        end.is_some_and(|end| end <= self.log_start)
     }
 
     /// A replacement counts if the list names exactly it, and not the segment that is there: one that
@@ -168,9 +166,12 @@ impl Plan {
             (None, None, _) => self.log_start,
         };
         if self.sealed.is_empty() && self.first_unsealed > self.log_start {
-            // What is gone was not dropped.
+            // What is gone was not dropped. Nor was it known to be there, if the mark is before it.
             let start = self.log_start;
-            return Err(place.corrupt_log(start, 0, start, CorruptionReason::Missing));
+            if self.is_rebuild || survey.mark.is_none_or(|mark| mark.end_offset > start) {
+                return Err(place.corrupt_log(start, 0, start, CorruptionReason::Missing));
+            }
+            self.first_unsealed = start;
         }
         let Some(mark) = survey.mark else { return Ok(()) };
         if mark.segment < self.first_unsealed && mark.end_offset <= self.first_unsealed {
