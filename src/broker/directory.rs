@@ -14,7 +14,7 @@
 use super::manifest::{MANIFEST_FILE, Manifest};
 use crate::error::{DiskError, OpenError, TopicError};
 use crate::ids::{PartitionId, TopicName, TopicPartition};
-use crate::log::disk::{Disk, DiskLock, EntryKind};
+use crate::log::disk::{Disk, DiskLock, EntryKind, OpenMode};
 use crate::log::facts::parse_file_name;
 use crate::log::mark::MARK_FILE;
 use crate::log::recovery;
@@ -41,7 +41,7 @@ pub(super) struct Directory {
 impl Directory {
     /// Takes hold of a directory, making it if it is new.
     pub(super) fn open(disk: Arc<dyn Disk>, root: &Path) -> Result<Directory, OpenError> {
-        disk.create_dir(root).map_err(DiskError::at("create", root))?;
+        let parents = make_root(&*disk, root)?;
         let lock_path = root.join(LOCK_FILE);
         let lock = match disk.lock(&lock_path) {
             Ok(lock) => lock,
@@ -53,7 +53,7 @@ impl Directory {
         let session = Arc::new(Session::open(Arc::clone(&disk), root)?);
         let manifest = match Manifest::load(&*disk, root)? {
             Some(manifest) => manifest,
-            None => Self::begin(&*disk, root)?,
+            None => Self::begin(&*disk, root, &parents)?,
         };
         let directory = Directory {
             disk,
@@ -67,7 +67,7 @@ impl Directory {
     }
 
     /// A directory without a list is new; unless there are partitions in it, whose list is lost.
-    fn begin(disk: &dyn Disk, root: &Path) -> Result<Manifest, OpenError> {
+    fn begin(disk: &dyn Disk, root: &Path, parents: &[&Path]) -> Result<Manifest, OpenError> {
         let entries = disk.entries(root).map_err(DiskError::at("list", root))?;
         for entry in entries.iter().filter(|entry| entry.kind == EntryKind::Dir) {
             let inside = disk.entries(&root.join(&entry.name));
@@ -77,6 +77,15 @@ impl Directory {
                     path,
                     what: format!("is missing, and there is a partition in {name}"),
                 });
+            }
+        }
+        for parent in parents {
+            match disk.sync_dir(parent) {
+                // Who may not look into it has not made the directory there.
+                Err(error) if error.kind() != io::ErrorKind::PermissionDenied => {
+                    return Err(DiskError::new("sync", parent, &error).into());
+                }
+                _ => {}
             }
         }
         let manifest = Manifest::default();
@@ -201,6 +210,19 @@ impl Directory {
         *self.lock.lock() = None;
         noted
     }
+}
+
+/// Makes the directory if it is new. Returns the directories that must be synced before its name is
+/// durable: the one that it is in, and, where that is new as well, those above.
+fn make_root<'a>(disk: &dyn Disk, root: &'a Path) -> Result<Vec<&'a Path>, OpenError> {
+    let is_missing = |dir: &&Path| {
+        let found = disk.open(dir, OpenMode::Read);
+        found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    };
+    let above = || root.ancestors().skip(1).map(|dir| if dir == "" { Path::new(".") } else { dir });
+    let new = above().take_while(is_missing).count();
+    disk.create_dir(root).map_err(DiskError::at("create", root))?;
+    Ok(above().take(new + 1).collect())
 }
 
 impl Home for Directory {
