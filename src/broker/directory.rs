@@ -19,6 +19,7 @@ use crate::log::facts::parse_file_name;
 use crate::log::mark::MARK_FILE;
 use crate::log::recovery;
 use crate::sync::Mutex;
+use crate::sync::planted::{Bug, planted};
 use crate::topic::session::Session;
 use crate::topic::{Files, Home, Opened, TopicConfig};
 use std::io;
@@ -44,7 +45,8 @@ impl Directory {
         let parents = make_root(&*disk, root)?;
         let lock_path = root.join(LOCK_FILE);
         let lock = match disk.lock(&lock_path) {
-            Ok(lock) => lock,
+            Ok(lock) => Some(lock),
+            Err(_) if planted(Bug::SkipLock) => None,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 return Err(OpenError::Locked { path: root.to_owned() });
             }
@@ -60,7 +62,7 @@ impl Directory {
             root: root.to_owned(),
             session,
             manifest: Mutex::new(manifest),
-            lock: Mutex::new(Some(lock)),
+            lock: Mutex::new(lock),
         };
         directory.finish_deleting()?;
         Ok(directory)
@@ -79,7 +81,7 @@ impl Directory {
                 });
             }
         }
-        for parent in parents {
+        for parent in parents.iter().filter(|_| !planted(Bug::SkipRootSync)) {
             match disk.sync_dir(parent) {
                 // Who may not look into it has not made the directory there.
                 Err(error) if error.kind() != io::ErrorKind::PermissionDenied => {
@@ -114,9 +116,11 @@ impl Directory {
     /// Makes the directories of a topic's partitions, and lists the topic.
     pub(super) fn create(&self, topic: &TopicName, config: &TopicConfig) -> Result<(), TopicError> {
         self.change(topic, |manifest| {
-            self.make_dirs(topic, 0, config.partitions)?;
             manifest.topics.insert(topic.clone(), config.clone());
-            Ok(())
+            if planted(Bug::ListBeforeDirs) {
+                manifest.store(&*self.disk, &self.root)?;
+            }
+            self.make_dirs(topic, 0, config.partitions)
         })
     }
 

@@ -25,6 +25,7 @@ use crate::log::segments::{ReadFault, Segment, Segments};
 use crate::log::store::{Found, Store, WriteRefused};
 use crate::log::{Chunk, Home, Layout, Load, Pool, Retention, retention};
 use crate::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use crate::sync::planted::{Bug, planted};
 use crate::sync::{self, Mutex, OnceLock, RwLock};
 use crate::topic::config::{Durability, TopicConfig};
 use crate::topic::session::Session;
@@ -138,7 +139,7 @@ impl Files {
             synced: AtomicU64::new(synced),
             epoch: AtomicI32::new(epoch),
             is_begun: AtomicBool::new(false),
-            must_raise: AtomicBool::new(!was_clean && end_offset > 0),
+            must_raise: AtomicBool::new(!was_clean && end_offset > 0 && !planted(Bug::KeepEpoch)),
             ended: OnceLock::new(),
             pool: Pool::new(READ_BYTES_MAX),
         };
@@ -200,6 +201,9 @@ impl Files {
 
     /// Ends it, unless it has ended before.
     pub(crate) fn end(&self, ended: Ended) {
+        if planted(Bug::ForgetPoison) && matches!(ended, Ended::Poisoned(_)) {
+            return;
+        }
         let _ = self.ended.set(ended);
     }
 
@@ -240,6 +244,9 @@ impl Files {
 
     /// Carries a load to the files; one caller at a time.
     pub(crate) fn carry(&self, load: Option<&Load>) -> Carried {
+        if planted(Bug::AckBeforeWrite) {
+            return Carried::Done;
+        }
         if let Some(load) = load {
             let written = self.store.lock().write(load);
             match written {
@@ -251,7 +258,9 @@ impl Files {
             }
         }
         if self.durability == Durability::Synced
+            && !planted(Bug::AckBeforeSync)
             && let Err(error) = self.sync()
+            && !(planted(Bug::RetrySync) && self.sync().is_ok())
         {
             return Carried::Poisoned(error);
         }
@@ -270,6 +279,9 @@ impl Files {
             (segments.active_end(), segments.active_index())
         });
         let unsynced = self.store.lock().take_unsynced();
+        if planted(Bug::MarkBeforeSync) {
+            drop(keeper.note(Vec::new(), &unsynced.reached, |_| None));
+        }
         unsynced.sync(&*self.disk, &self.dir)?;
         let reached = unsynced.reached;
         self.synced.store(reached.end_offset, Ordering::Relaxed);
@@ -368,6 +380,10 @@ impl Files {
         let mut keeper = self.keeper.lock();
         if log_start <= self.log_start() {
             return Ok(self.log_start());
+        }
+        if planted(Bug::RemoveBeforeList) {
+            let gone = self.segments.write().drop_before(log_start);
+            gone.iter().for_each(|segment| segment.doom());
         }
         keeper.move_start(log_start)?;
         self.log_start.store(log_start, Ordering::Relaxed);

@@ -25,6 +25,7 @@ use crate::ids::{Offset, Timestamp};
 use crate::log::batch::EncodedBatch;
 use crate::log::{Appender, Load, open_bytes_max};
 use crate::record::{Record, TimestampType};
+use crate::sync::planted::{Bug, planted};
 use crate::sync::{Arc, Backoff, Flight, MutexGuard, Turn};
 use crate::topic::config::Durability;
 
@@ -461,7 +462,9 @@ impl Shared {
         if let Some(given_up) = stripe.log.give_up() {
             self.tail.write().drop_back(given_up.chunks);
         }
-        if let Some(boarded) = stripe.commit.boarding.take() {
+        if let Some(boarded) = stripe.commit.boarding.take()
+            && !planted(Bug::ForgetBoarded)
+        {
             boarded.land(Err(refused.clone()));
         }
     }

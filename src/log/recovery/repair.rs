@@ -17,6 +17,7 @@ use crate::log::mark::Mark;
 use crate::log::report::{PartitionReport, TornTail};
 use crate::log::segments_file;
 use crate::log::whole::write_all_at;
+use crate::sync::planted::{Bug, planted};
 use std::io;
 use std::path::Path;
 
@@ -38,7 +39,9 @@ pub(super) fn finish(
     let epochs = epochs.unwrap_or_else(|| epochs_from_the_log(&survey, &plan, &scan));
     let mut mark = survey.mark.unwrap_or_default();
     if !scan.is_clean {
-        report.torn = cut(place, &scan)?;
+        if !planted(Bug::KeepTornTail) {
+            report.torn = cut(place, &scan)?;
+        }
         finish_swaps(place, &plan)?;
         let mut is_list_changed = plan.is_rebuild || !scan.rolled.is_empty();
         for rolled in &scan.rolled {
