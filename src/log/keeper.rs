@@ -86,7 +86,9 @@ impl Keeper {
         reached: &Reached,
         index_of: impl Fn(Offset) -> Option<SegmentIndex>,
     ) -> Result<(), DiskError> {
-        for Rolled { mut facts, .. } in rolled {
+        // What was deleted before a sync covered it is no part of the log any more.
+        let is_kept = |rolled: &Rolled| rolled.facts.end_offset > self.log_start;
+        for Rolled { mut facts, .. } in rolled.into_iter().filter(is_kept) {
             if let Some(index) = index_of(facts.base_offset) {
                 facts.index_crc = index::store(&*self.disk, &self.dir, facts.base_offset, &index)
                     .unwrap_or_default();
