@@ -7,6 +7,8 @@
 //!       orders-0/  orders-1/ …   one for each partition, as in Kafka
 //! ```
 //!
+//! Locks, in this order: the list, then the new partitions.
+//!
 //! Invariants:
 //! 1. Directories come before the list names them, and the list forgets them before they go, durably.
 //! 2. What the list does not name is left alone.
@@ -22,6 +24,7 @@ use crate::sync::Mutex;
 use crate::sync::planted::{Bug, planted};
 use crate::topic::session::Session;
 use crate::topic::{Files, Home, Opened, TopicConfig};
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,6 +38,8 @@ pub(super) struct Directory {
     session: Arc<Session>,
     /// Guards the list, in memory and on disk.
     manifest: Mutex<Manifest>,
+    /// The partitions that were made in this session and not opened yet: nothing can be lost of them.
+    new: Mutex<BTreeSet<PathBuf>>,
     /// Until the broker is closed.
     lock: Mutex<Option<Box<dyn DiskLock>>>,
 }
@@ -62,6 +67,7 @@ impl Directory {
             root: root.to_owned(),
             session,
             manifest: Mutex::new(manifest),
+            new: Mutex::default(),
             lock: Mutex::new(lock),
         };
         directory.finish_deleting()?;
@@ -156,6 +162,7 @@ impl Directory {
                 return Err(DiskError::new("create", &dir, &error));
             }
             recovery::create(&*self.disk, &dir)?;
+            self.new.lock().insert(dir);
         }
         self.disk.sync_dir(&self.root).map_err(DiskError::at("sync", &self.root))
     }
@@ -232,7 +239,8 @@ fn make_root<'a>(disk: &dyn Disk, root: &'a Path) -> Result<Vec<&'a Path>, OpenE
 impl Home for Directory {
     fn open(&self, of: &TopicPartition, config: &TopicConfig) -> Result<Opened, OpenError> {
         let dir = self.path_of(&of.topic, of.partition);
-        Files::open(&self.disk, &dir, of, config, &self.session)
+        let is_new = self.new.lock().remove(&dir);
+        Files::open(&self.disk, &dir, of, config, (&self.session, is_new))
     }
 
     fn grow(&self, topic: &TopicName, current: u32, total: u32) -> Result<(), TopicError> {

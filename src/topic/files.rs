@@ -92,13 +92,13 @@ pub(crate) enum Carried {
 }
 
 impl Files {
-    /// Opens what is in a partition's directory.
+    /// Opens what is in a partition's directory, which may have been made in this session.
     pub(crate) fn open(
         disk: &Arc<dyn Disk>,
         dir: &Path,
         partition: &TopicPartition,
         config: &TopicConfig,
-        session: &Arc<Session>,
+        (session, is_new): (&Arc<Session>, bool),
     ) -> Result<Opened, OpenError> {
         let found = recovery::recover(disk, dir, partition, session.was_clean())?;
         let Recovered { sealed, log_start, active, mark, mark_file, epochs, was_clean, report } =
@@ -139,7 +139,7 @@ impl Files {
             synced: AtomicU64::new(synced),
             epoch: AtomicI32::new(epoch),
             is_begun: AtomicBool::new(false),
-            must_raise: AtomicBool::new(!was_clean && end_offset > 0 && !planted(Bug::KeepEpoch)),
+            must_raise: AtomicBool::new(!was_clean && !is_new && !planted(Bug::KeepEpoch)),
             ended: OnceLock::new(),
             pool: Pool::new(READ_BYTES_MAX),
         };
