@@ -75,6 +75,7 @@ found! {
     syncing_again_after_a_failure: RetrySync by failing::a_failed_sync_is_not_made_good_by_another;
     going_on_after_a_failed_sync: ForgetPoison by failing::a_failed_flush_is_the_last;
     leaving_half_a_write: KeepHalfWritten by failing::a_refused_write_leaves_nothing;
+    keeping_a_chunk_that_was_given_up: KeepEmptyChunk by failing::a_refused_record_is_never_read;
     not_telling_who_boarded: ForgetBoarded by failing::who_comes_during_a_refused_write_is_told;
     not_taking_the_lock: SkipLock by failing::a_second_handle_is_refused;
 

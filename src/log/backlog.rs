@@ -17,6 +17,7 @@
 use super::chunk::{Chunk, ChunkSlice, ChunkWriter, Published};
 use crate::ids::Offset;
 use crate::sync::Arc;
+use crate::sync::planted::{Bug, planted};
 use std::collections::VecDeque;
 
 /// The most offsets that a segment may span: its index counts them in an `i32`.
@@ -186,7 +187,13 @@ impl Backlog {
             self.shown = self.written;
         }
         let done = self.written.chunk.min(self.shown.chunk);
-        while self.full.front().is_some_and(|full| full.writer.chunk().base_offset() < done) {
+        // One of which everything was given up starts where its successor does.
+        let is_done = |full: &Full| {
+            let written = full.writer.written();
+            let is_empty = written.bytes == 0 && written.is_sealed && !planted(Bug::KeepEmptyChunk);
+            full.writer.chunk().base_offset() < done || is_empty
+        };
+        while self.full.front().is_some_and(is_done) {
             self.full.pop_front();
         }
     }

@@ -99,6 +99,8 @@ pub enum Bug {
     SkipRewrite,
     /// What a refused write has left in the files stays there.
     KeepHalfWritten,
+    /// A chunk of which everything was given up is shown with what its successor holds.
+    KeepEmptyChunk,
     /// Those who have boarded since are not told that their records were given up.
     ForgetBoarded,
     /// What a short write has written is written again behind itself.

@@ -2,8 +2,11 @@
 
 use super::support::{LOG, Log, found, open, try_open, try_send};
 use anabranch::testing::{CallKind, Fault, SimDisk, Times};
-use anabranch::{AppendError, Delivery, Durability, FlushError, OpenError, Producer, Record};
+use anabranch::{
+    AppendError, Delivery, Durability, FlushError, OpenError, Producer, Reader, Record,
+};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// Whatever was acknowledged survives; a sync that says yes after one that said no proves nothing.
 pub(crate) fn a_failed_sync_is_not_made_good_by_another() {
@@ -49,6 +52,21 @@ pub(crate) fn a_refused_write_leaves_nothing() {
     log.send(3..10); // It rolls.
     assert_eq!(log.values().unwrap(), [0, 1, 3, 4, 5, 6, 7, 8, 9]);
     assert_eq!(found(&disk.kill()), log.values().unwrap());
+}
+
+/// Not by a reader either that has looked where it would have been.
+pub(crate) fn a_refused_record_is_never_read() {
+    let disk = SimDisk::new();
+    let log = Log::open(&disk, Durability::Written);
+    let mut reader = Reader::new([(log.partition.clone(), 0)]);
+    disk.fail_if(Fault::NoSpace, |call| call.kind == CallKind::Write);
+    try_send(&log.partition, 1).expect_err("no space");
+    assert!(reader.poll(Duration::ZERO).unwrap().is_empty());
+    disk.heal();
+    log.send(2..3);
+    let records = reader.poll(Duration::ZERO).unwrap();
+    let values = Vec::from_iter(records.iter().map(|record| record.value().unwrap().to_vec()));
+    assert_eq!(values, [b"2"]);
 }
 
 /// While a write is under way, another record gets in line; the write is refused.
