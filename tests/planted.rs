@@ -84,5 +84,7 @@ found! {
     trusting_an_index: TrustIndex by rotting::a_wrong_index_leads_nowhere_wrong;
 
     showing_a_commit_in_flight: ShowInFlight by committing::a_refused_commit_is_not_seen;
+    committing_in_the_epoch_to_come: CommitComingEpoch by committing::a_group_reads_what_took_the_place_of_what_it_read;
+    ending_an_epoch_behind_the_log: EndBehindLog by committing::a_group_goes_on_where_a_log_was_cut_twice;
     not_syncing_a_commit: CommitUnsynced by committing::a_power_cut_keeps_what_was_committed;
 }

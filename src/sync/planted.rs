@@ -125,6 +125,10 @@ pub enum Bug {
     SkipLock,
     /// A committed offset is seen by others before it is as durable as it is to be.
     ShowInFlight,
+    /// A commit carries the epoch that is to come, although nothing was appended in it.
+    CommitComingEpoch,
+    /// An epoch is taken to end where the next one began, although the log was cut before that.
+    EndBehindLog,
     /// A commit that is to be on disk is acknowledged without the sync.
     CommitUnsynced,
 }

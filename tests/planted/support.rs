@@ -84,6 +84,14 @@ pub(crate) fn found(image: &SimDisk) -> Vec<u64> {
     values(&topic.partition(0).unwrap()).unwrap_or_else(|error| panic!("does not read: {error}"))
 }
 
+/// The disk of a process that opens the log, does something, and is killed.
+pub(crate) fn killed(disk: &SimDisk, does: impl FnOnce(&Log)) -> SimDisk {
+    let disk = disk.kill();
+    let log = Log::open(&disk, Durability::Written);
+    does(&log);
+    disk.kill()
+}
+
 /// Everything that was not synced is lost, but for the marks.
 pub(crate) fn all_but_marks_is_lost(change: &Unsynced<'_>) -> Fate {
     match change {
