@@ -20,6 +20,7 @@ use crate::log::facts::parse_file_name;
 use crate::log::mark::MARK_FILE;
 use crate::log::recovery;
 use crate::sync::Mutex;
+use crate::sync::planted::{Bug, planted};
 use crate::topic::session::Session;
 use crate::topic::{Files, Home, Opened, TopicConfig};
 use std::io;
@@ -45,7 +46,8 @@ impl Directory {
         disk.create_dir(root).map_err(DiskError::at("create", root))?;
         let lock_path = root.join(LOCK_FILE);
         let lock = match disk.lock(&lock_path) {
-            Ok(lock) => lock,
+            Ok(lock) => Some(lock),
+            Err(_) if planted(Bug::SkipLock) => None,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 return Err(OpenError::Locked { path: root.to_owned() });
             }
@@ -68,7 +70,7 @@ impl Directory {
             root: root.to_owned(),
             session,
             manifest: Mutex::new(manifest),
-            lock: Mutex::new(Some(lock)),
+            lock: Mutex::new(lock),
         };
         directory.finish_deleting()?;
         Ok(directory)
@@ -89,7 +91,8 @@ impl Directory {
         }
         // The directory's own name must last as well, and those above it that were made with it. Those
         // further up may not be ours to open.
-        for (level, above) in root.ancestors().skip(1).enumerate() {
+        let above = root.ancestors().skip(1).filter(|_| !planted(Bug::SkipRootSync));
+        for (level, above) in above.enumerate() {
             let synced = disk.sync_dir(above).map_err(DiskError::at("sync", above));
             if level == 0 {
                 synced?;
@@ -121,9 +124,11 @@ impl Directory {
     /// Makes the directories of a topic's partitions, and lists the topic.
     pub(super) fn create(&self, topic: &TopicName, config: &TopicConfig) -> Result<(), TopicError> {
         self.change(topic, |manifest| {
-            self.make_dirs(topic, 0, config.partitions)?;
             manifest.topics.insert(topic.clone(), config.clone());
-            Ok(())
+            if planted(Bug::ListBeforeDirs) {
+                manifest.store(&*self.disk, &self.root)?;
+            }
+            self.make_dirs(topic, 0, config.partitions)
         })
     }
 

@@ -257,6 +257,9 @@ impl Offsets {
             return Ok(Pending { offsets: self, in_flight: None });
         }
         let ticket = log.enqueue(&records.records())?;
+        if planted(Bug::ShowInFlight) {
+            state.apply(changes.clone());
+        }
         let number = state.begun;
         state.begun += 1;
         state.in_flight.push_back(InFlight { number, changes });
@@ -311,7 +314,8 @@ impl Pending<'_> {
         let (number, ticket) = (*number, ticket.take());
         let outcome = match (&self.offsets.backing, ticket) {
             (Some(backing), Some(ticket)) => {
-                backing.log.settle(ticket, self.offsets.syncs.load(Ordering::Relaxed))
+                let syncs = self.offsets.syncs.load(Ordering::Relaxed);
+                backing.log.settle(ticket, syncs && !planted(Bug::CommitUnsynced))
             }
             _ => Ok(()),
         };

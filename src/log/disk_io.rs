@@ -4,6 +4,7 @@
 //!    of the bytes that were to be written.
 
 use crate::log::disk::DiskFile;
+use crate::sync::planted::{Bug, planted};
 use std::io;
 
 /// Writes all of `bytes` at `position`.
@@ -19,7 +20,12 @@ pub(crate) fn write_all_at(
         match file.write_at(bytes, position) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => {
-                bytes = &bytes[written..];
+                let done = if planted(Bug::RepeatShortWrite) && written < bytes.len() {
+                    0
+                } else {
+                    written
+                };
+                bytes = &bytes[done..];
                 position += written as u64;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -26,6 +26,7 @@ use super::mark::Crc;
 use super::whole::{Whole, read_whole};
 use crate::error::DiskError;
 use crate::ids::{Offset, Timestamp};
+use crate::sync::planted::{Bug, planted};
 use std::path::Path;
 
 /// Kafka's default of `index.interval.bytes`.
@@ -200,7 +201,7 @@ pub(crate) fn load(disk: &dyn Disk, dir: &Path, facts: &SegmentFacts) -> Option<
         _ => None,
     };
     let (offsets, times) = (read(FileKind::Index)?, read(FileKind::TimeIndex)?);
-    if index_crc(&offsets, &times) != facts.index_crc {
+    if index_crc(&offsets, &times) != facts.index_crc && !planted(Bug::TrustIndex) {
         return None;
     }
     SegmentIndex::decode(facts.base_offset, &offsets, &times, facts.bytes)

@@ -16,6 +16,7 @@ use super::disk_io::write_all_at;
 use super::mark::Crc;
 use super::whole::{Whole, read_whole};
 use crate::error::DiskError;
+use crate::sync::planted::{Bug, planted};
 use std::path::{Path, PathBuf};
 
 /// The longest a small file may be: a million segments, and far from what hurts to read.
@@ -82,6 +83,9 @@ pub(crate) fn read(
 
 /// Replaces a file's bytes so that a crash leaves the old ones or the new ones.
 pub(crate) fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
+    if planted(Bug::ReplaceInPlace) {
+        return write_temporary(disk, path, bytes);
+    }
     let temporary = temporary_path(path);
     let written = write_temporary(disk, &temporary, bytes)
         .and_then(|()| disk.rename(&temporary, path).map_err(DiskError::at("rename", path)));

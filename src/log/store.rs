@@ -21,6 +21,7 @@ use super::mark::Crc;
 use super::{Load, batch};
 use crate::error::DiskError;
 use crate::ids::{Offset, Timestamp};
+use crate::sync::planted::{Bug, planted};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -126,7 +127,8 @@ impl Store {
         preallocates: bool,
         segment_bytes_max: u64,
     ) -> Store {
-        let rewrite = found.file.clone().filter(|_| found.rewrite_from < found.bytes);
+        let is_unknown = found.rewrite_from < found.bytes && !planted(Bug::SkipRewrite);
+        let rewrite = found.file.clone().filter(|_| is_unknown);
         let rewrite =
             rewrite.map(|file| Rewrite { file, start: found.rewrite_from, end: found.bytes });
         let active = Active {
@@ -262,6 +264,9 @@ impl Store {
 
     /// Puts the files back after a refused write.
     fn undo(&self, before: &Active, written: &Written) -> Result<(), DiskError> {
+        if planted(Bug::KeepHalfWritten) {
+            return Ok(());
+        }
         let made = written.rolled.iter().map(|rolled| rolled.facts.base_offset);
         let made = made.chain(written.active.iter().map(|(base_offset, _)| *base_offset));
         for base_offset in
@@ -320,7 +325,7 @@ impl Unsynced {
         if let Some(rewrite) = &self.rewrite {
             rewrite.run(&file_path(dir, self.reached.segment, FileKind::Log))?;
         }
-        for rolled in &self.rolled {
+        for rolled in self.rolled.iter().filter(|_| !planted(Bug::SkipRolledSync)) {
             let path = file_path(dir, rolled.facts.base_offset, FileKind::Log);
             rolled.file.sync_data().map_err(DiskError::at("sync", &path))?;
         }
@@ -328,7 +333,7 @@ impl Unsynced {
             let path = file_path(dir, self.reached.segment, FileKind::Log);
             file.sync_data().map_err(DiskError::at("sync", &path))?;
         }
-        if self.has_new_names {
+        if self.has_new_names && !planted(Bug::SkipDirSync) {
             disk.sync_dir(dir).map_err(DiskError::at("sync", dir))?;
         }
         Ok(())

@@ -1,13 +1,18 @@
-//! Bugs on request: proof that a model can fail.
+//! Bugs on request: proof that a model, or a test, can fail.
 //!
 //! A model that never fails proves nothing. Beside each model stands a test that plants the bug it
 //! is there to catch and expects the checker to object. The places where a bug can be planted read
-//! `planted(Bug::X)`; outside of the model builds that is the constant `false` and the branch is
-//! not there.
+//! `planted(Bug::X)`; that is the constant `false` and the branch is not there, except in the model
+//! builds and behind the feature `planted`, which is for this crate's own tests.
 
-/// The mistakes that models are shown to catch.
+/// A mistake that can be planted, and that a model or a test is shown to catch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Bug {
+#[non_exhaustive]
+#[cfg_attr(
+    not(feature = "planted"),
+    expect(unreachable_pub, reason = "it is reached through the feature alone")
+)]
+pub enum Bug {
     /// A chunk's new length is published without Release.
     RelaxedPublish,
     /// A chunk's memory goes back to the pool while a reader may still hold it.
@@ -70,14 +75,70 @@ pub(crate) enum Bug {
     LossUncounted,
     /// A group counts its topics' partitions before it watches them grow.
     CountBeforeWatch,
+    /// A record is acknowledged without being written.
+    AckBeforeWrite,
+    /// A record is acknowledged without the sync that it is to wait for.
+    AckBeforeSync,
+    /// A sync that failed is made again, and believed.
+    RetrySync,
+    /// A log goes on after a sync that failed.
+    ForgetPoison,
+    /// A new segment's name is not made durable.
+    SkipDirSync,
+    /// The name of a broker's new directory is not made durable.
+    SkipRootSync,
+    /// A segment that was rolled is not synced with the one behind it.
+    SkipRolledSync,
+    /// The mark moves before the sync of what lies below it.
+    MarkBeforeSync,
+    /// A log is cut at the first bad byte, wherever that is.
+    CutBelowMark,
+    /// What is torn stays at the end of the log.
+    KeepTornTail,
+    /// What was found behind the mark is not written again before it is taken to be on disk.
+    SkipRewrite,
+    /// What a refused write has left in the files stays there.
+    KeepHalfWritten,
+    /// A chunk of which everything was given up is shown with what its successor holds.
+    KeepEmptyChunk,
+    /// Those who have boarded since are not told that their records were given up.
+    ForgetBoarded,
+    /// What a short write has written is written again behind itself.
+    RepeatShortWrite,
+    /// The leader epoch does not rise after an unclean opening.
+    KeepEpoch,
+    /// The note of a directory closed in good order stays while it is appended to.
+    KeepCleanNote,
+    /// An index is believed whatever its checksum, and the batch that it leads to whatever its offset.
+    TrustIndex,
+    /// What is read back is not compared with its checksum.
+    SkipReadCrc,
+    /// Retention removes segments before the list forgets them.
+    RemoveBeforeList,
+    /// A compacted segment takes its place before the list names it.
+    SwapBeforeList,
+    /// A small file is written over instead of replaced.
+    ReplaceInPlace,
+    /// A topic is listed before its partitions' directories are there.
+    ListBeforeDirs,
+    /// A directory is used although another handle has it locked.
+    SkipLock,
+    /// A committed offset is seen by others before it is as durable as it is to be.
+    ShowInFlight,
+    /// A commit carries the epoch that is to come, although nothing was appended in it.
+    CommitComingEpoch,
+    /// An epoch is taken to end where the next one began, although the log was cut before that.
+    EndBehindLog,
+    /// A commit that is to be on disk is acknowledged without the sync.
+    CommitUnsynced,
 }
 
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(any(loom, shuttle, feature = "planted")))]
 pub(crate) const fn planted(_bug: Bug) -> bool {
     false
 }
 
-#[cfg(any(loom, shuttle))]
+#[cfg(any(loom, shuttle, feature = "planted"))]
 mod model {
     use super::Bug;
     use std::cell::Cell;
@@ -89,11 +150,36 @@ mod model {
         PLANTED.get() == Some(bug)
     }
 
+    /// Runs `f` with a bug in place: on this thread, and until `f` returns or panics.
+    ///
+    /// ```
+    /// use anabranch::testing::{Bug, SimDisk, with_planted};
+    /// use anabranch::{Broker, Housekeeping};
+    ///
+    /// let disk = SimDisk::new();
+    /// let open = || Broker::builder().housekeeping(Housekeeping::Manual).disk(disk.clone()).open("data");
+    /// let _first = open()?;
+    /// assert!(open().is_err());
+    /// assert!(with_planted(Bug::SkipLock, open).is_ok());
+    /// # Ok::<(), anabranch::Error>(())
+    /// ```
+    #[cfg(feature = "planted")]
+    pub fn with_planted<T>(bug: Bug, f: impl FnOnce() -> T) -> T {
+        struct Before(Option<Bug>);
+        impl Drop for Before {
+            fn drop(&mut self) {
+                PLANTED.set(self.0);
+            }
+        }
+        let _before = Before(PLANTED.replace(Some(bug)));
+        f()
+    }
+
     /// Runs `model` with `bug` in place and returns whether the checker objected.
     ///
     /// It runs in a process of its own, which is this test started anew: a checker that gives up
     /// in the middle of a model unwinds its threads outside of it, which may well abort.
-    #[cfg(test)]
+    #[cfg(all(test, any(loom, shuttle)))]
     pub(crate) fn caught(bug: Bug, model: impl FnOnce()) -> bool {
         const VARIABLE: &str = "ANABRANCH_PLANTED";
         let name = format!("{bug:?}");
@@ -122,5 +208,7 @@ mod model {
 
 #[cfg(all(test, any(loom, shuttle)))]
 pub(crate) use model::caught;
-#[cfg(any(loom, shuttle))]
+#[cfg(any(loom, shuttle, feature = "planted"))]
 pub(crate) use model::planted;
+#[cfg(feature = "planted")]
+pub use model::with_planted;

@@ -19,6 +19,7 @@ use crate::ids::Timestamp;
 use crate::log::compaction::{self, CompactionError, CompactionSettings, Pass, Replacement};
 use crate::log::facts::{FileKind, SegmentFacts, file_path};
 use crate::log::segments::Segment;
+use crate::sync::planted::{Bug, planted};
 use std::sync::Arc;
 
 /// The memory that the keys of what was not cleaned yet may take in a pass.
@@ -81,7 +82,9 @@ impl Files {
                 segment.hold_file()?;
             }
         }
-        keeper.replace(&segments)?;
+        if !planted(Bug::SwapBeforeList) {
+            keeper.replace(&segments)?;
+        }
         if has_files {
             for facts in &segments {
                 let from = file_path(&self.dir, facts.base_offset, FileKind::Swap);
@@ -89,6 +92,9 @@ impl Files {
                 self.disk.rename(&from, &to).map_err(DiskError::at("rename", &from))?;
             }
             self.disk.sync_dir(&self.dir).map_err(DiskError::at("sync", &self.dir))?;
+        }
+        if planted(Bug::SwapBeforeList) {
+            keeper.replace(&segments)?;
         }
         let new = segments
             .iter()

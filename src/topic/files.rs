@@ -27,6 +27,7 @@ use crate::log::segments::{ReadFault, Segment, Segments};
 use crate::log::store::{Found, Store, WriteRefused};
 use crate::log::{Chunk, Home, Layout, Load, Pool, Retention, retention};
 use crate::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use crate::sync::planted::{Bug, planted};
 use crate::sync::{self, Mutex, MutexGuard, OnceLock, RwLock};
 use crate::topic::config::{Durability, TopicConfig};
 use crate::topic::session::Session;
@@ -147,7 +148,7 @@ impl Files {
             epoch: AtomicI32::new(epoch),
             is_begun: AtomicBool::new(false),
             // An empty log may be what is left of one that was read.
-            must_raise: AtomicBool::new(!was_clean && !is_new),
+            must_raise: AtomicBool::new(!was_clean && !is_new && !planted(Bug::KeepEpoch)),
             ended: OnceLock::new(),
             poisoned: OnceLock::new(),
             is_over: AtomicBool::new(false),
@@ -233,6 +234,9 @@ impl Files {
 
     /// Notes that nobody knows what the files hold.
     pub(crate) fn poison(&self, error: DiskError) {
+        if planted(Bug::ForgetPoison) {
+            return;
+        }
         let _ = self.poisoned.set(error.clone());
         self.end(Ended::Poisoned(error));
     }
@@ -288,6 +292,9 @@ impl Files {
 
     /// Carries a load to the files; one caller at a time.
     pub(crate) fn carry(&self, load: Option<&Load>) -> Carried {
+        if planted(Bug::AckBeforeWrite) {
+            return Carried::Done;
+        }
         if let Some(load) = load {
             let written = self.store.lock().write(load);
             match written {
@@ -299,6 +306,7 @@ impl Files {
             }
         }
         if self.durability == Durability::Synced
+            && !planted(Bug::AckBeforeSync)
             && let Err(error) = self.sync()
         {
             return Carried::Poisoned(error);
@@ -328,8 +336,14 @@ impl Files {
             (segments.active_end(), segments.active_index())
         });
         let unsynced = self.store.lock().take_unsynced();
+        if planted(Bug::MarkBeforeSync) {
+            drop(keeper.note(Vec::new(), &unsynced.reached, |_| None));
+        }
         let panicking = PoisonOnPanic(self);
-        let synced = unsynced.sync(&*self.disk, &self.dir);
+        let mut synced = unsynced.sync(&*self.disk, &self.dir);
+        if synced.is_err() && planted(Bug::RetrySync) {
+            synced = unsynced.sync(&*self.disk, &self.dir);
+        }
         drop(panicking);
         if let Err(error) = synced {
             self.poison(error.clone());
@@ -457,6 +471,10 @@ impl Files {
         let Some(mut keeper) = kept else { return Err(self.append_ended(&Ended::Closed)) };
         if log_start <= self.log_start() {
             return Ok(self.log_start());
+        }
+        if planted(Bug::RemoveBeforeList) {
+            let gone = self.segments.write().drop_before(log_start);
+            gone.iter().for_each(|segment| segment.doom());
         }
         keeper.move_start(log_start).map_err(|source| self.refused(source))?;
         self.log_start.store(log_start, Ordering::Relaxed);

@@ -11,6 +11,7 @@ use crate::error::DiskError;
 use crate::log::disk::{Disk, OpenMode};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::planted::{Bug, planted};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -62,7 +63,7 @@ impl Session {
     #[cold]
     fn take_note(&self) -> Result<(), DiskError> {
         let mut has_note = self.has_note.lock();
-        if *has_note {
+        if *has_note && !planted(Bug::KeepCleanNote) {
             let path = self.root.join(CLEAN_FILE);
             match self.disk.remove_file(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {

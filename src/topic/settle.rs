@@ -26,6 +26,7 @@ use crate::ids::{Offset, Timestamp};
 use crate::log::batch::EncodedBatch;
 use crate::log::{Appender, Load, open_bytes_max};
 use crate::record::{Record, TimestampType};
+use crate::sync::planted::{Bug, planted};
 use crate::sync::{Arc, Backoff, Flight, MutexGuard, Turn};
 use crate::topic::config::Durability;
 use std::time::Duration;
@@ -195,20 +196,27 @@ impl Shared {
         Ok(Some(Ticket(stripe.commit.board())))
     }
 
-    /// The leader epoch of what is appended; `None` in memory, where there is but one.
+    /// The latest leader epoch in which anything was appended; `None` in memory, where there is but one.
+    ///
+    /// Not the one to come: what is read and committed before it begins may be lost before it does, and
+    /// would look like its own.
     pub(crate) fn leader_epoch(&self) -> Option<i32> {
-        self.files.as_ref().map(|files| files.coming_epoch())
+        let is_coming = planted(Bug::CommitComingEpoch);
+        self.files
+            .as_ref()
+            .map(|files| if is_coming { files.coming_epoch() } else { files.epoch() })
     }
 
     /// Where the records of `epoch`, and of those before it, end: where the next epoch starts; `None` if
     /// there is none.
     pub(crate) fn end_of_epoch(&self, epoch: i32) -> Option<Offset> {
         let files = self.files.as_ref().filter(|_| epoch >= 0)?;
-        files.end_of_epoch(epoch).or_else(|| {
-            // The epoch that this session will begin with its first append.
-            let is_past = epoch < files.coming_epoch();
-            is_past.then(|| self.stripe.lock().log.end_offset())
-        })
+        // There may be one that this session will begin with its first append.
+        let is_past = epoch < files.coming_epoch();
+        let next = files.end_of_epoch(epoch);
+        let end = is_past.then(|| self.stripe.lock().log.end_offset())?;
+        // The next may have begun at what was lost since.
+        Some(next.filter(|next| *next <= end || planted(Bug::EndBehindLog)).unwrap_or(end))
     }
 
     /// Sees to it that an enqueued record is carried, and returns what became of it.
@@ -506,7 +514,9 @@ impl Shared {
         if let Some(given_up) = stripe.log.give_up() {
             self.tail.write().drop_back(given_up.chunks);
         }
-        if let Some(boarded) = stripe.commit.boarding.take() {
+        if let Some(boarded) = stripe.commit.boarding.take()
+            && !planted(Bug::ForgetBoarded)
+        {
             boarded.land(Err(refused.clone()));
         }
     }

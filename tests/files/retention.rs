@@ -149,3 +149,20 @@ fn compaction_keeps_the_last_record_of_each_key() {
     assert_eq!(pairs(&first(&broker.topic("t").unwrap())).len(), kept.len());
     check(&pairs(&first(&broker.topic("t").unwrap())));
 }
+
+#[test]
+fn a_segment_that_went_before_its_first_sync_is_not_listed() {
+    let dir = Dir::new();
+    let broker = dir.open();
+    let config = config(Durability::Written).segment_bytes(300);
+    let partition = first(&broker.create_topic("t", config).unwrap());
+    append(&partition, 0..20);
+    assert_eq!(partition.delete_records(15).unwrap(), 15);
+    partition.flush().unwrap();
+    assert_eq!(values_from(&partition, 15), numbers(15..20));
+    drop(partition);
+    broker.close().unwrap();
+    let partition = first(&dir.open().topic("t").unwrap());
+    assert_eq!(partition.log_start_offset(), 15);
+    assert_eq!(values_from(&partition, 15), numbers(15..20));
+}

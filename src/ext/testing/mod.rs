@@ -17,6 +17,9 @@
 //! in any order ([`NameOrder`] can be kinder), data may be durable before names and names before data,
 //! later writes before earlier ones. What is not: a sector of 512 bytes is whole or not at all, and
 //! what was synced stays, unless [`SimDisk::flip_bit`] or [`SimDisk::write`] say otherwise.
+//!
+//! The feature `planted` adds bugs that this crate's own tests are shown to find. It is for those
+//! tests alone.
 
 mod calls;
 mod content;
@@ -30,6 +33,8 @@ mod state;
 mod tests;
 mod tree;
 
+#[cfg(feature = "planted")]
+pub use crate::sync::planted::{Bug, with_planted};
 pub use crash::{Fate, NameOrder, Unsynced};
 pub use faults::{Call, CallKind, Fault, Times};
 pub use images::CrashImages;

@@ -22,8 +22,8 @@ use std::sync::Arc;
 ///
 /// A `sync_data` that fails, for whatever reason, does what Linux does: the bytes are taken for clean.
 /// Reads see them, a second sync says OK, and after a power cut they are gone, unless they were
-/// *written* again and synced with success. A failed `sync_dir` changes nothing: the names wait for
-/// the next one.
+/// *written* again and synced with success. A length that was set, which is in no page, waits for the
+/// next sync, and so do names when a `sync_dir` fails.
 ///
 /// ```
 /// use anabranch::testing::{SimDisk, Times};

@@ -304,10 +304,12 @@ impl File {
         }
     }
 
-    /// What a failed sync does: the system takes the pages for clean and will not write them again.
+    /// What a failed sync does: the system takes the pages for clean and will not write them again. A
+    /// length that was set is in no page, and waits for the next sync.
     pub(super) fn lose(&mut self) {
-        self.has_lost |= !self.unsynced.is_empty();
-        self.unsynced.clear();
+        let is_lost = |change: &Change| matches!(change, Change::Write { .. });
+        self.has_lost |= self.unsynced.iter().any(is_lost);
+        self.unsynced.retain(|change| !is_lost(change));
     }
 
     /// Makes what the file holds durable, whatever has happened to it.

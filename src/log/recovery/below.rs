@@ -12,6 +12,7 @@ use crate::log::index::{SegmentIndex, index_crc};
 use crate::log::mark::{Crc, Mark};
 use crate::log::whole::{Whole, read_whole};
 use crate::log::window::Window;
+use crate::sync::planted::{Bug, planted};
 
 /// The longest index file that is read: that of a segment of 32 GiB.
 const INDEX_BYTES_MAX: u64 = 64 << 20;
@@ -47,7 +48,7 @@ fn stored_index(place: &Place<'_>, mark: &Mark) -> Result<Option<SegmentIndex>, 
         return Ok(None);
     }
     let (offsets, times) = (read(FileKind::Index)?, read(FileKind::TimeIndex)?);
-    if index_crc(&offsets, &times) != mark.index_crc {
+    if index_crc(&offsets, &times) != mark.index_crc && !planted(Bug::TrustIndex) {
         return Ok(None);
     }
     Ok(SegmentIndex::decode(mark.segment, &offsets, &times, mark.index_end))

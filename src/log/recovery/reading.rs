@@ -12,6 +12,7 @@ use crate::log::epochs::Epochs;
 use crate::log::facts::{FileKind, SegmentFacts};
 use crate::log::mark::Crc;
 use crate::log::window::Window;
+use crate::sync::planted::{Bug, planted};
 use std::path::PathBuf;
 
 /// The state of reading one segment after the other.
@@ -56,6 +57,7 @@ impl<'a> Reading<'a> {
     pub(super) fn read(&mut self, segment: Unsealed) -> Result<(Scanned, Option<u64>), OpenError> {
         let Unsealed { base_offset, file_bytes } = segment;
         let known = self.plan.known.filter(|mark| mark.segment == base_offset);
+        let known = known.filter(|_| !planted(Bug::CutBelowMark));
         // Everything below the mark is strict, and what is in its segment starts behind it.
         let is_strict = self.plan.known.is_none_or(|mark| base_offset < mark.segment);
         let end = match &known {

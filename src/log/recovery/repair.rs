@@ -19,6 +19,7 @@ use crate::log::mark::Mark;
 use crate::log::report::{PartitionReport, TornTail};
 use crate::log::segments_file;
 use crate::log::window::{PIECE_BYTES, Window};
+use crate::sync::planted::{Bug, planted};
 use std::io;
 use std::path::Path;
 
@@ -47,7 +48,9 @@ pub(super) fn finish(
         // What a killed process renamed and created is seen, but may not last: nothing is built on it, and
         // nothing removed because of it, before it does.
         place.disk.sync_dir(place.dir).map_err(DiskError::at("sync", place.dir))?;
-        report.torn = cut(place, &scan)?;
+        if !planted(Bug::KeepTornTail) {
+            report.torn = cut(place, &scan)?;
+        }
         finish_swaps(place, &plan)?;
         list_rolled(place, &survey, &mut plan, &mut scan)?;
         mark = move_mark(&mut survey, &plan, &mut scan, epochs.latest())?;

@@ -1,0 +1,66 @@
+//! Crashes between any two calls to the disk: what is there opens, and is what it was before or after.
+
+use super::support::{Log, config, found, open, values};
+use anabranch::testing::SimDisk;
+use anabranch::{Cleanup, Durability, Record};
+use std::collections::BTreeMap;
+
+/// Power cuts to be looked at behind each call.
+const IMAGES: usize = 40;
+
+fn every_crash(disk: &SimDisk, check: impl Fn(&SimDisk)) {
+    for (_, moment) in disk.recorded() {
+        check(&moment);
+        moment.crash_images(IMAGES).for_each(|image| check(&image));
+    }
+}
+
+pub(crate) fn a_log_opens_after_a_crash_anywhere() {
+    let disk = SimDisk::new();
+    disk.record();
+    let log = Log::open(&disk, Durability::Written);
+    log.send(0..7);
+    log.partition.flush().unwrap();
+    log.send(7..8);
+    log.partition.flush().unwrap();
+    every_crash(&disk, |image| {
+        let broker = open(image);
+        let Ok(topic) = broker.topic("t") else { return };
+        let values = values(&topic.partition(0).unwrap()).unwrap();
+        assert_eq!(values, Vec::from_iter(0..values.len() as u64));
+    });
+}
+
+pub(crate) fn records_are_deleted_whole() {
+    let disk = SimDisk::new();
+    let log = Log::open(&disk, Durability::Written);
+    log.send(0..20);
+    log.partition.flush().unwrap();
+    disk.record();
+    assert_eq!(log.partition.delete_records(12).unwrap(), 12);
+    every_crash(&disk, |image| {
+        let values = found(image);
+        assert!(values == Vec::from_iter(0..20) || values == Vec::from_iter(12..20), "{values:?}");
+    });
+}
+
+pub(crate) fn compaction_keeps_the_last_of_each_key() {
+    let disk = SimDisk::new();
+    let broker = open(&disk);
+    let config = config(Durability::Written).cleanup(Cleanup::Compact).min_cleanable_ratio(0.0);
+    let partition = broker.create_topic("t", config).unwrap().partition(0).unwrap();
+    for value in 0..30_u64 {
+        let (key, value) = ((value % 3).to_string(), value.to_string());
+        partition.append(&[Record::new(&value).with_key(&key)]).unwrap();
+    }
+    partition.flush().unwrap();
+    disk.record();
+    let before = disk.files();
+    broker.tick();
+    assert_ne!(disk.files(), before, "there was something to be cleaned");
+    every_crash(&disk, |image| {
+        let last: BTreeMap<u64, u64> =
+            found(image).into_iter().map(|value| (value % 3, value)).collect();
+        assert_eq!(last, BTreeMap::from([(0, 27), (1, 28), (2, 29)]));
+    });
+}
