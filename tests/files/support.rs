@@ -119,6 +119,6 @@ pub(crate) fn numbers(values: std::ops::Range<u64>) -> Vec<String> {
 }
 
 /// The number that was appended as this record.
-pub fn number(record: &OwnedRecord) -> u64 {
+pub(crate) fn number(record: &OwnedRecord) -> u64 {
     std::str::from_utf8(record.value.as_deref().unwrap()).unwrap().parse().unwrap()
 }
