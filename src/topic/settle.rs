@@ -336,7 +336,7 @@ impl Shared {
         position: Offset,
     ) -> bool {
         let mut stripe = self.stripe.lock();
-        if files.ended().is_some() || self.tail.read().end_offset() != position {
+        if files.is_drained() || self.tail.read().end_offset() != position {
             return false;
         }
         stripe.waiting.push(watcher);
@@ -356,7 +356,7 @@ impl Shared {
 
     /// Whether a reader that has read everything is to be told that this was all.
     pub(super) fn has_ended(&self) -> bool {
-        self.files.as_ref().is_some_and(|files| files.ended().is_some())
+        self.files.as_ref().is_some_and(|files| files.is_drained())
     }
 
     /// Makes everything appended before the call durable.
@@ -414,11 +414,18 @@ impl Shared {
         self.wake(self.stripe.lock());
     }
 
+    /// Tells readers that what is shown is all.
+    fn drained(&self, files: &Files) {
+        files.drain();
+        self.wake(self.stripe.lock());
+    }
+
     /// Ends the partition whose files are going, and waits for who is at work on them.
     pub(super) fn abandon(&self) {
         if let Some(files) = &self.files {
             self.end(files, Ended::Closed);
             drop(self.settle_all());
+            self.drained(files);
             drop(files.finish());
         }
     }
@@ -432,6 +439,7 @@ impl Shared {
         // First nobody adds any more, then what was added is written.
         self.end(files, Ended::Closed);
         let settled = self.settle_all();
+        self.drained(files);
         let closed = files.close(settled.is_ok());
         let partition = self.name();
         if let Some(error) = files.poisoned() {
