@@ -25,17 +25,21 @@ use crate::ids::{Offset, Timestamp};
 use crate::log::batch::EncodedBatch;
 use crate::log::{Appender, Load, open_bytes_max};
 use crate::record::{Record, TimestampType};
+use crate::sync::planted::{Bug, planted};
 use crate::sync::{Arc, Backoff, Flight, MutexGuard, Turn};
 use crate::topic::config::Durability;
 
 /// So many unseen bytes are worth a write: larger writes are not cheaper by the byte.
-const WORTH_A_WRITE: u64 = 64 << 10;
+const WORTH_A_WRITE: u64 = if IS_MODEL { 150 } else { 64 << 10 };
 
 /// So many bytes that readers have seen are worth a write. Nobody waits for them.
-const SHOWN_WORTH_A_WRITE: u64 = 1 << 20;
+const SHOWN_WORTH_A_WRITE: u64 = if IS_MODEL { 100 } else { 1 << 20 };
 
 /// At so many bytes that are not written who adds more waits, or is refused.
-const UNWRITTEN_BYTES_MAX: u64 = 8 << 20;
+const UNWRITTEN_BYTES_MAX: u64 = if IS_MODEL { 200 } else { 8 << 20 };
+
+/// Models append two or three batches.
+const IS_MODEL: bool = cfg!(any(loom, shuttle));
 
 /// What became of a flight.
 pub(crate) type Outcome = Result<(), AppendError>;
@@ -115,7 +119,7 @@ impl Shared {
             let stripe = self.wake_under(stripe);
             // The records are where this topic promises them to be, whatever becomes of the write; the
             // next append hears of it if it goes on. Somebody may be at it by now.
-            if !stripe.commit.is_busy {
+            if !stripe.commit.is_busy || planted(Bug::LeadUnasked) {
                 drop(self.lead(stripe, files));
             }
         } else {
@@ -129,7 +133,9 @@ impl Shared {
         files.begin(|| self.stripe.lock().log.end_offset())?;
         let mut stripe = self.stripe.lock();
         loop {
-            if let Some(ended) = files.ended() {
+            if let Some(ended) = files.ended()
+                && !planted(Bug::AppendClosed)
+            {
                 return Err(files.append_ended(ended));
             }
             if stripe.log.unwritten_bytes() < UNWRITTEN_BYTES_MAX {
@@ -210,7 +216,7 @@ impl Shared {
         }
         let files = self.files.as_ref().expect("only a topic with files gives tickets");
         let stripe = self.stripe.lock();
-        let is_boarding = stripe.commit.is_boarding(&ticket.0);
+        let is_boarding = stripe.commit.is_boarding(&ticket.0) || planted(Bug::TicketAhead);
         if is_boarding && !stripe.commit.is_busy {
             return self.lead(stripe, files);
         }
@@ -274,8 +280,9 @@ impl Shared {
                 && outcome.is_ok()
                 && !stripe.waiting.is_empty()
                 && stripe.log.unwritten_bytes() > 0;
-            stripe.commit.is_busy = next.is_some() || goes_on;
-            if outcome.is_ok() || files.ended().is_some() {
+            stripe.commit.is_busy = next.is_some() || goes_on || planted(Bug::StayBusy);
+            let is_silent = outcome.is_ok() && planted(Bug::SilentShow);
+            if (outcome.is_ok() || files.ended().is_some()) && !is_silent {
                 stripe = self.wake_under(stripe);
             }
             if goes_on {
@@ -385,7 +392,9 @@ impl Shared {
         let synced = files.sync();
         drop(waking);
         synced.map_err(|error| {
-            self.wake(self.stripe.lock());
+            if !planted(Bug::SilentPoison) {
+                self.wake(self.stripe.lock());
+            }
             files.flush_ended(&Ended::Poisoned(error))
         })?;
         Ok(files.synced())
@@ -408,7 +417,7 @@ impl Shared {
         }
     }
 
-    /// Ends the partition: nothing is taken any more, and whoever waits learns of it.
+    /// Ends the partition: nothing is taken any more. Who is appending has left the stripe when this returns.
     fn end(&self, files: &Files, ended: Ended) {
         files.end(ended);
         self.wake(self.stripe.lock());
@@ -438,7 +447,10 @@ impl Shared {
         }
         // First nobody adds any more, then what was added is written.
         self.end(files, Ended::Closed);
-        let settled = self.settle_all();
+        if planted(Bug::EndTooSoon) {
+            self.drained(files);
+        }
+        let settled = if planted(Bug::CloseUnwritten) { Ok(()) } else { self.settle_all() };
         self.drained(files);
         let closed = files.close(settled.is_ok());
         let partition = self.name();
@@ -494,7 +506,9 @@ impl Shared {
         if let Some(given_up) = stripe.log.give_up() {
             self.tail.write().drop_back(given_up.chunks);
         }
-        if let Some(boarded) = stripe.commit.boarding.take() {
+        if let Some(boarded) = stripe.commit.boarding.take()
+            && !planted(Bug::ForgetBoarded)
+        {
             boarded.land(Err(refused.clone()));
         }
     }
