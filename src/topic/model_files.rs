@@ -8,6 +8,7 @@ use super::shared::{Settings, Shared};
 use crate::clock::ManualClock;
 use crate::ids::TopicPartition;
 use crate::log::disk::Disk;
+#[cfg(loom)]
 use crate::log::facts::{FileKind, file_path};
 use crate::log::memory_disk::MemoryDisk;
 use crate::log::recovery;
@@ -20,7 +21,9 @@ const DIR: &str = "data/t-0";
 
 /// A batch with a record of one byte takes 69 bytes, and may take 98 as far as its sender knows:
 /// so much holds one, and a second one needs another chunk.
+#[cfg(loom)]
 pub(crate) const BATCH_BYTES: usize = 69;
+#[cfg(loom)]
 pub(crate) const ONE_BATCH: usize = 100;
 pub(crate) const TWO_BATCHES: usize = 170;
 
@@ -43,6 +46,7 @@ pub(crate) fn open(disk: &MemoryDisk, config: TopicConfig, chunk_bytes: usize) -
 }
 
 /// How many bytes of the first segment are in its file.
+#[cfg(loom)]
 pub(crate) fn bytes_on(disk: &MemoryDisk) -> usize {
     disk.get(file_path(Path::new(DIR), 0, FileKind::Log)).map_or(0, |bytes| bytes.len())
 }
