@@ -13,10 +13,12 @@ use crate::ids::{Offset, PartitionId, TopicPartition};
 use crate::record::Record;
 use crate::sync::explore::explore_some;
 use crate::sync::planted::{Bug, caught};
-use crate::topic::{Records, Topic, TopicConfig};
+use crate::topic::model_files::{disk, open};
+use crate::topic::{Durability, Records, Topic, TopicConfig};
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::thread;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -321,6 +323,67 @@ fn a_commit_in_flight_meets_a_new_owner() {
     drop((first, second, group));
     let again = OffsetsJournal::open(log).unwrap().groups();
     assert_eq!(again[0].1[0].1.offset, after, "the journal says the same");
+}
+
+/// Two commit to a log with files whose disk refuses at times, each for a partition of its own: what is
+/// committed is what was acknowledged last, for who looks now and for who opens the log again.
+fn commits_meet_a_disk_that_refuses() {
+    let topic = topic(2);
+    send(&topic, 0, 3);
+    send(&topic, 1, 3);
+    let disk = disk();
+    let is_full = Arc::new(AtomicBool::new(true));
+    let asked = Arc::clone(&is_full);
+    disk.refuse_if(move |is_write| {
+        is_write && asked.load(Ordering::Relaxed) && thread_rng().gen_range(0..3) == 0
+    });
+    let config = || TopicConfig::new().durability(Durability::Written).segment_bytes(500);
+    let journal = OffsetsJournal::open(open(&disk, config(), 500)).unwrap();
+    let durability =
+        if thread_rng().gen_range(0..2) == 0 { Durability::Written } else { Durability::Synced };
+    let builder = ConsumerGroup::builder("g").topic(&topic).clock(ManualClock::new());
+    let group = builder.durability(durability).with_journal(&journal).build().unwrap();
+    let mut members = ["first", "second"].map(|name| group.join(name).unwrap());
+    for _ in 0..3 {
+        members.iter_mut().for_each(|member| drop(member.poll(Duration::ZERO).unwrap()));
+    }
+    let committers = members.map(|mut member| {
+        thread::spawn(move || {
+            let of = member.assignment().first().cloned().expect("each has one of two");
+            let mut acknowledged = None;
+            for offset in 1..=3 {
+                match member.commit_offsets(&[(of.clone(), offset)]) {
+                    Ok(()) => acknowledged = Some(offset),
+                    Err(CommitError::NotDurable { .. }) => {}
+                    Err(other) => panic!("{other}"),
+                }
+            }
+            (member, of, acknowledged)
+        })
+    });
+    let told = committers.map(|committer| {
+        let (member, of, acknowledged) = committer.join().unwrap();
+        assert_eq!(group.committed(&of).map(|what| what.offset), acknowledged, "{of}");
+        drop(member);
+        (of, acknowledged)
+    });
+    is_full.store(false, Ordering::Relaxed);
+    drop(group);
+    let again = OffsetsJournal::open(open(&disk, config(), 500)).unwrap().groups();
+    let again: BTreeMap<_, _> = again.into_iter().flat_map(|(_, offsets)| offsets).collect();
+    for (of, acknowledged) in told {
+        let found = again.get(&of).map(|what| what.offset);
+        assert_eq!(found, acknowledged, "{of}: what the log says is what was told");
+    }
+}
+
+#[test]
+fn shuttle_what_was_committed_is_in_the_files() {
+    let model = commits_meet_a_disk_that_refuses;
+    for bug in [Bug::ForgetBoarded, Bug::StayBusy, Bug::TicketAhead] {
+        assert!(caught(bug, || explore_some(SCHEDULES, model)), "{bug:?}");
+    }
+    explore_some(SCHEDULES, model);
 }
 
 #[test]

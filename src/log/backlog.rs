@@ -22,8 +22,9 @@ use crate::sync::Arc;
 use crate::sync::planted::{Bug, planted};
 use std::collections::VecDeque;
 
-/// The most offsets that a segment may span: its index counts them in an `i32`.
-const SEGMENT_OFFSETS_MAX: Offset = i32::MAX as Offset;
+/// How many offsets a segment may span and take one more batch. Its index counts them in an `i32`, and a
+/// batch, of a gibibyte at most, has fewer than 2^28 records.
+const SEGMENT_OFFSETS_MAX: Offset = (i32::MAX - (1 << 28)) as Offset;
 
 /// A place in the files: the segment by its base offset, and where in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +104,8 @@ impl Full {
 
     /// Whether all that it held was given up: the chunk that follows has its base offset.
     fn is_empty(&self) -> bool {
-        self.writer.written().bytes == 0 && !planted(Bug::KeepEmptyChunk)
+        let is_kept = planted(Bug::KeepEmptyChunk) || planted(Bug::ShowGivenUp);
+        self.writer.written().bytes == 0 && !is_kept
     }
 }
 
@@ -322,4 +324,19 @@ pub(crate) struct Layout {
     pub(crate) segment_bytes_max: u64,
     /// Whether readers see records before they are written.
     pub(crate) shows_at_once: bool,
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+
+    /// Where the next batch may be as large as batches get, all its offsets can be told.
+    #[test]
+    fn a_segment_spans_no_more_offsets_than_its_index_can_tell() {
+        let layout = Layout { segment_bytes_max: u64::MAX, shows_at_once: false };
+        let backlog = Backlog::new(7, Home { segment: 7, position: 1 }, layout);
+        let limit = 7 + Offset::from(i32::MAX.unsigned_abs()) - (1 << 28);
+        assert!(backlog.segment_room(None, limit - 1) > 0);
+        assert_eq!(backlog.segment_room(None, limit), 0);
+    }
 }

@@ -24,11 +24,12 @@ use crate::sync::planted::{Bug, planted};
 use batch::{BatchHeader, Checks, HEADER_BYTES};
 use std::path::Path;
 
-/// The most that is read at once: what a core's cache holds beside the records that are looked at.
-pub(crate) const READ_BYTES_MAX: usize = 256 << 10;
+/// The most that is read at once: what a core's cache holds beside the records that are looked at. (loom
+/// watches each byte.)
+pub(crate) const READ_BYTES_MAX: usize = if cfg!(loom) { 256 } else { 256 << 10 };
 
 /// What a look-up out of the blue reads: the index leads to within 4 KiB and a batch.
-pub(crate) const READ_BYTES_MIN: usize = 16 << 10;
+pub(crate) const READ_BYTES_MIN: usize = if cfg!(loom) { 128 } else { 16 << 10 };
 
 /// A batch's place, from which to step on to the one that is wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! A disk for tests beside the code: files in memory, nothing forgotten, failures on request.
 
 use super::disk::{Disk, DiskEntry, DiskFile, DiskLock, EntryKind, OpenMode};
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
@@ -21,6 +21,16 @@ struct State {
     /// How many more calls that change something succeed.
     changes_left: Option<usize>,
     changes: usize,
+    refuses: Option<Refuses>,
+}
+
+/// Decides whether a write to a segment, or else a sync of one, is refused.
+struct Refuses(Box<dyn FnMut(bool) -> bool + Send>);
+
+impl fmt::Debug for Refuses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Refuses")
+    }
 }
 
 impl State {
@@ -91,6 +101,12 @@ impl MemoryDisk {
         self.0.lock().changes_left = Some(count);
     }
 
+    /// Asks before each write to a segment, and, with `false`, before each sync of one, whether it is to
+    /// fail.
+    pub(crate) fn refuse_if(&self, refuses: impl FnMut(bool) -> bool + Send + 'static) {
+        self.0.lock().refuses = Some(Refuses(Box::new(refuses)));
+    }
+
     /// How many changes, syncs included, were asked for.
     pub(crate) fn changes(&self) -> usize {
         self.0.lock().changes
@@ -144,7 +160,8 @@ impl Disk for MemoryDisk {
             }
         }
         let bytes = Arc::clone(&state.files[path]);
-        Ok(Arc::new(MemoryFile { bytes, state: Arc::clone(&self.0), mode }))
+        let is_log = path.extension().is_some_and(|extension| extension == "log");
+        Ok(Arc::new(MemoryFile { bytes, state: Arc::clone(&self.0), mode, is_log }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -179,6 +196,7 @@ struct MemoryFile {
     bytes: Arc<Mutex<Vec<u8>>>,
     state: Arc<Mutex<State>>,
     mode: OpenMode,
+    is_log: bool,
 }
 
 impl fmt::Debug for MemoryFile {
@@ -194,6 +212,12 @@ impl MemoryFile {
         state.change()?;
         Ok(state.transfer_max.unwrap_or(usize::MAX))
     }
+
+    fn ask(&self, is_write: bool) -> io::Result<()> {
+        let mut state = self.state.lock();
+        let is_refused = self.is_log && state.refuses.as_mut().is_some_and(|r| (r.0)(is_write));
+        if is_refused { Err(io::Error::other("refused")) } else { Ok(()) }
+    }
 }
 
 impl DiskFile for MemoryFile {
@@ -207,6 +231,7 @@ impl DiskFile for MemoryFile {
     }
 
     fn write_at(&self, from: &[u8], position: u64) -> io::Result<usize> {
+        self.ask(true)?;
         let count = from.len().min(self.change()?);
         let start = usize::try_from(position).expect("test files are small");
         let mut bytes = self.bytes.lock();
@@ -218,6 +243,7 @@ impl DiskFile for MemoryFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        self.ask(false)?;
         self.change().map(drop)
     }
 

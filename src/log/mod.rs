@@ -61,6 +61,7 @@ pub(crate) use tail::{Retention, Tail};
 use crate::ids::Offset;
 use crate::record::{Record, TimestampType};
 use crate::sync::Arc;
+use crate::sync::planted::{Bug, planted};
 use backlog::Backlog;
 use batch::{Encoded, EncodedBatch, OpenBatch, Stamps};
 use chunk::ChunkWriter;
@@ -221,7 +222,7 @@ impl Appender {
                     encoded
                 });
                 backlog.unwritten_bytes += encoded.bytes as u64;
-                if backlog.shows_at_once() {
+                if backlog.shows_at_once() || planted(Bug::ShowUnwritten) {
                     writer.publish(writer.written());
                 }
                 encoded

@@ -36,6 +36,8 @@ pub(crate) struct Store {
     active: Active,
     rolled: Vec<Rolled>,
     has_new_names: bool,
+    /// Whether the active file was cut since the last sync.
+    is_trimmed: bool,
     /// Bytes that a sync must write once more, because they were found behind the durable mark.
     rewrite: Option<Rewrite>,
     preallocates: bool,
@@ -142,13 +144,24 @@ impl Store {
         };
         let dir = dir.to_owned();
         let rolled = Vec::new();
-        let has_new_names = false;
-        Store { disk, dir, active, rolled, has_new_names, rewrite, preallocates, segment_bytes_max }
+        let (has_new_names, is_trimmed) = (false, false);
+        Store {
+            disk,
+            dir,
+            active,
+            rolled,
+            has_new_names,
+            is_trimmed,
+            rewrite,
+            preallocates,
+            segment_bytes_max,
+        }
     }
 
     /// Whether anything was written that no sync has covered.
     pub(crate) fn is_dirty(&self, synced: Offset) -> bool {
-        self.active.end_offset > synced || self.has_new_names || self.rewrite.is_some()
+        let is_changed = self.has_new_names || self.is_trimmed || self.rewrite.is_some();
+        is_changed || self.active.end_offset > synced
     }
 
     /// Writes a load.
@@ -287,6 +300,7 @@ impl Store {
 
     /// Takes out what the next sync has to cover.
     pub(crate) fn take_unsynced(&mut self) -> Unsynced {
+        self.is_trimmed = false;
         Unsynced {
             rolled: std::mem::take(&mut self.rolled),
             reached: self.reached(),
@@ -314,6 +328,7 @@ impl Store {
             let path = self.path(self.active.base_offset);
             file.set_len(self.active.bytes).map_err(DiskError::at("cut", &path))?;
             self.active.allocated = self.active.bytes;
+            self.is_trimmed = true;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! A sleeper that nobody wakes is a deadlock here, because in a model no time passes.
 
 use super::explore::explore;
+use super::flight::{Flight, Turn};
 use super::planted::{Bug, caught};
 use super::{Arc, Condvar, Mailbox, Mutex, Shelf};
 use loom::cell::UnsafeCell;
@@ -126,4 +127,83 @@ fn loom_a_look_up_sees_what_the_length_covers() {
     assert!(caught(Bug::RelaxedGrowth, || explore(2, growing_shelf)));
     assert!(caught(Bug::LengthBeforeValue, || explore(2, growing_shelf)));
     explore(3, growing_shelf);
+}
+
+/// What those who commit together share, as in `topic/settle.rs`: numbers are appended, and the outcome of
+/// a flight is how many were carried.
+#[derive(Default)]
+struct Carrier(Mutex<Carried>);
+
+#[derive(Default)]
+struct Carried {
+    is_busy: bool,
+    boarding: Option<Arc<Flight<u32>>>,
+    appended: u32,
+    carried: u32,
+}
+
+impl Carrier {
+    /// Appends a number, and returns how many were carried when it was.
+    fn append(&self) -> u32 {
+        let mut state = self.0.lock();
+        state.appended += 1;
+        let number = state.appended;
+        if !state.is_busy {
+            state.is_busy = true;
+            drop(state);
+            return self.lead(number);
+        }
+        let flight = Arc::clone(state.boarding.get_or_insert_default());
+        flight.expect();
+        drop(state);
+        let carried = match flight.wait() {
+            Turn::Landed(carried) => carried,
+            Turn::Lead => self.lead(number),
+        };
+        assert!(flight.outcome().is_some_and(|told| told == carried), "all are told the same");
+        assert!(carried >= number, "{number} was to be carried, {carried} were");
+        carried
+    }
+
+    fn lead(&self, number: u32) -> u32 {
+        let mut state = self.0.lock();
+        assert!(state.is_busy, "who leads was chosen");
+        let (flight, load) = (state.boarding.take(), state.appended);
+        drop(state);
+        thread::yield_now(); // what takes its time
+        state = self.0.lock();
+        assert!(state.carried < load && number <= load, "one at a time, each something new");
+        state.carried = load;
+        let next = state.boarding.as_ref().filter(|next| next.has_waiting()).map(Arc::clone);
+        state.is_busy = next.is_some();
+        drop(state);
+        if let Some(next) = next {
+            next.ask_leader();
+        }
+        if let Some(flight) = flight {
+            flight.land(load);
+        }
+        load
+    }
+}
+
+/// Three append at once: one leads, the others wait, and one of these leads for both or for itself.
+fn three_passengers() {
+    let carrier = Arc::new(Carrier::default());
+    let others = [(); 2].map(|()| {
+        let carrier = Arc::clone(&carrier);
+        thread::spawn(move || carrier.append())
+    });
+    carrier.append();
+    for other in others {
+        other.join().unwrap();
+    }
+    let state = carrier.0.lock();
+    assert_eq!((state.appended, state.carried, state.is_busy), (3, 3, false));
+}
+
+#[test]
+fn loom_a_flight_forgets_nobody() {
+    assert!(caught(Bug::ForgetLeader, || explore(2, three_passengers)));
+    explore(4, three_passengers);
 }

@@ -57,6 +57,34 @@ pub enum Bug {
     TornPublish,
     /// Whoever is done with a write asks nobody to do the next.
     ForgetLeader,
+    /// Whoever is done with a write leaves the partition marked as being at work.
+    StayBusy,
+    /// Who writes because there is enough of it does not look whether another has begun.
+    LeadUnasked,
+    /// Those who boarded while a write was refused are told nothing.
+    ForgetBoarded,
+    /// Who asks for a ticket takes a partition that nobody is at work on for a flight that has landed.
+    TicketAhead,
+    /// Records are shown before they are written.
+    ShowUnwritten,
+    /// A chunk that lost all it held is kept beside the one that has its base offset now.
+    ShowGivenUp,
+    /// A chunk that was cut is not sealed when it has a successor.
+    LeaveCutOpen,
+    /// What has been written is shown without waking who waits for it.
+    SilentShow,
+    /// A sync fails without waking who waits for records.
+    SilentPoison,
+    /// A sync is tried again after one that failed.
+    SyncAgain,
+    /// A chunk goes from memory before it is written.
+    EvictUnwritten,
+    /// A partition is closed without waiting for what was appended to be written.
+    CloseUnwritten,
+    /// Readers are told that nothing will come before the last records are shown.
+    EndTooSoon,
+    /// Records are appended to a partition that was closed.
+    AppendClosed,
     /// A change of a group rings nobody.
     SkipAlarm,
     /// A consumer sleeps although an alarm came with the tokens it has collected.

@@ -64,6 +64,9 @@ pub(crate) struct Files {
     ended: OnceLock<Ended>,
     /// The write or sync after which nobody knows what the files hold. That may come after the end.
     poisoned: OnceLock<DiskError>,
+    /// Whether everything that was ever taken is shown, and nothing will come. Release: who sees it sees
+    /// what is shown.
+    is_drained: AtomicBool,
     /// Whether nothing may be changed any more. Under `keeper`.
     is_over: AtomicBool,
     /// Memory for what is read back.
@@ -151,6 +154,7 @@ impl Files {
             must_raise: AtomicBool::new(!was_clean && !is_new && !planted(Bug::KeepEpoch)),
             ended: OnceLock::new(),
             poisoned: OnceLock::new(),
+            is_drained: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
             pool: Pool::new(READ_BYTES_MAX),
         };
@@ -264,11 +268,22 @@ impl Files {
 
     /// What a reader is answered that has read everything, after the end.
     pub(crate) fn read_ended(&self) -> Option<ReadError> {
-        let partition = self.partition.clone();
-        Some(match self.ended()? {
-            Ended::Poisoned(_) => ReadError::Poisoned { partition },
-            Ended::Closed => ReadError::Closed { partition },
-        })
+        let partition = || self.partition.clone();
+        if self.poisoned().is_some() {
+            return Some(ReadError::Poisoned { partition: partition() });
+        }
+        let is_drained = self.is_drained.load(Ordering::Acquire);
+        is_drained.then(|| ReadError::Closed { partition: partition() })
+    }
+
+    /// Notes that everything that was taken is shown.
+    pub(crate) fn drain(&self) {
+        self.is_drained.store(true, Ordering::Release);
+    }
+
+    /// Whether readers that have read everything get nothing more.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.is_drained.load(Ordering::Acquire) || self.poisoned().is_some()
     }
 
     pub(crate) fn flush_ended(&self, ended: &Ended) -> FlushError {
@@ -324,7 +339,9 @@ impl Files {
     }
 
     fn sync_under(&self, keeper: &mut Keeper) -> Result<(), DiskError> {
-        if let Some(error) = self.poisoned() {
+        if let Some(error) = self.poisoned()
+            && !planted(Bug::SyncAgain)
+        {
             return Err(error.clone()); // What a second sync says means nothing.
         }
         if !self.store.lock().is_dirty(keeper.synced()) {

@@ -23,13 +23,19 @@ mod distance;
 mod fetcher;
 mod files;
 #[cfg(all(test, loom))]
+mod loom_files;
+#[cfg(all(test, loom))]
 mod loom_models;
+#[cfg(all(test, any(loom, shuttle)))]
+pub(crate) mod model_files;
 mod partition;
 mod reader;
 mod records;
 pub(crate) mod session;
 mod settle;
 mod shared;
+#[cfg(all(test, shuttle))]
+mod shuttle_models;
 mod stats;
 
 pub use config::{Cleanup, Durability, TopicConfig};

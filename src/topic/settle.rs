@@ -32,19 +32,22 @@ use crate::topic::config::Durability;
 use std::time::Duration;
 
 /// So many unseen bytes are worth a write: larger writes are not cheaper by the byte.
-const WORTH_A_WRITE: u64 = 64 << 10;
+const WORTH_A_WRITE: u64 = if IS_MODEL { 150 } else { 64 << 10 };
 
 /// So many bytes that readers have seen are worth a write. Nobody waits for them.
-const SHOWN_WORTH_A_WRITE: u64 = 1 << 20;
+const SHOWN_WORTH_A_WRITE: u64 = if IS_MODEL { 100 } else { 1 << 20 };
 
 /// At so many bytes that are not written who adds more waits, or is refused.
-const UNWRITTEN_BYTES_MAX: u64 = 8 << 20;
+const UNWRITTEN_BYTES_MAX: u64 = if IS_MODEL { 200 } else { 8 << 20 };
+
+/// Models append two or three batches.
+const IS_MODEL: bool = cfg!(any(loom, shuttle));
 
 /// How many flights a leader carries besides its own before it asks somebody else to.
-const LEADS_MAX: u32 = 32;
+const LEADS_MAX: u32 = if IS_MODEL { 0 } else { 32 };
 
 /// How long the leader of a sync waits for company: less than the sync takes.
-const GATHERING: Duration = Duration::from_micros(50);
+const GATHERING: Duration = Duration::from_micros(if IS_MODEL { 0 } else { 50 });
 
 /// What became of a flight.
 pub(crate) type Outcome = Result<(), AppendError>;
@@ -124,7 +127,7 @@ impl Shared {
             let stripe = self.wake_under(stripe);
             // The records are where this topic promises them to be, whatever becomes of the write; the
             // next append hears of it if it goes on. Somebody may be at it by now.
-            if !stripe.commit.is_busy {
+            if !stripe.commit.is_busy || planted(Bug::LeadUnasked) {
                 drop(self.lead(stripe, files));
             }
         } else {
@@ -138,7 +141,9 @@ impl Shared {
         files.begin(|| self.stripe.lock().log.end_offset())?;
         let mut stripe = self.stripe.lock();
         loop {
-            if let Some(ended) = files.ended() {
+            if let Some(ended) = files.ended()
+                && !planted(Bug::AppendClosed)
+            {
                 return Err(files.append_ended(ended));
             }
             if stripe.log.unwritten_bytes() < UNWRITTEN_BYTES_MAX {
@@ -226,7 +231,7 @@ impl Shared {
         }
         let files = self.files.as_ref().expect("only a topic with files gives tickets");
         let stripe = self.stripe.lock();
-        let is_boarding = stripe.commit.is_boarding(&ticket.0);
+        let is_boarding = stripe.commit.is_boarding(&ticket.0) || planted(Bug::TicketAhead);
         if is_boarding && !stripe.commit.is_busy {
             return self.lead(stripe, files);
         }
@@ -295,8 +300,9 @@ impl Shared {
             let goes_on =
                 outcome.is_ok() && (leads_on && led < LEADS_MAX || next.is_none() && is_wanted);
             led += 1;
-            stripe.commit.is_busy = next.is_some() || goes_on;
-            if outcome.is_ok() || files.ended().is_some() {
+            stripe.commit.is_busy = next.is_some() || goes_on || planted(Bug::StayBusy);
+            let is_silent = outcome.is_ok() && planted(Bug::SilentShow);
+            if (outcome.is_ok() || files.ended().is_some()) && !is_silent {
                 stripe = self.wake_under(stripe);
             }
             if goes_on {
@@ -364,7 +370,7 @@ impl Shared {
         position: Offset,
     ) -> bool {
         let mut stripe = self.stripe.lock();
-        if files.ended().is_some() || self.tail.read().end_offset() != position {
+        if files.is_drained() || self.tail.read().end_offset() != position {
             return false;
         }
         stripe.waiting.push(watcher);
@@ -384,7 +390,7 @@ impl Shared {
 
     /// Whether a reader that has read everything is to be told that this was all.
     pub(super) fn has_ended(&self) -> bool {
-        self.files.as_ref().is_some_and(|files| files.ended().is_some())
+        self.files.as_ref().is_some_and(|files| files.is_drained())
     }
 
     /// Makes everything appended before the call durable.
@@ -413,7 +419,9 @@ impl Shared {
         let synced = files.sync();
         drop(waking);
         synced.map_err(|error| {
-            self.wake(self.stripe.lock());
+            if !planted(Bug::SilentPoison) {
+                self.wake(self.stripe.lock());
+            }
             files.flush_ended(&Ended::Poisoned(error))
         })?;
         Ok(files.synced())
@@ -436,9 +444,15 @@ impl Shared {
         }
     }
 
-    /// Ends the partition: nothing is taken any more, and whoever waits learns of it.
+    /// Ends the partition: nothing is taken any more. Who is appending has left the stripe when this returns.
     fn end(&self, files: &Files, ended: Ended) {
         files.end(ended);
+        self.wake(self.stripe.lock());
+    }
+
+    /// Tells readers that what is shown is all.
+    fn drained(&self, files: &Files) {
+        files.drain();
         self.wake(self.stripe.lock());
     }
 
@@ -447,6 +461,7 @@ impl Shared {
         if let Some(files) = &self.files {
             self.end(files, Ended::Closed);
             drop(self.settle_all());
+            self.drained(files);
             drop(files.finish());
         }
     }
@@ -459,7 +474,11 @@ impl Shared {
         }
         // First nobody adds any more, then what was added is written.
         self.end(files, Ended::Closed);
-        let settled = self.settle_all();
+        if planted(Bug::EndTooSoon) {
+            self.drained(files);
+        }
+        let settled = if planted(Bug::CloseUnwritten) { Ok(()) } else { self.settle_all() };
+        self.drained(files);
         let closed = files.close(settled.is_ok());
         let partition = self.name();
         if let Some(error) = files.poisoned() {

@@ -326,7 +326,9 @@ impl Shared {
             None => stripe.expires = self.retain(now),
             Some(_) => {
                 let bytes_max = self.settings.config.cache_bytes;
-                self.tail.write().evict(bytes_max, |chunk| stripe.log.is_settled(chunk));
+                self.tail.write().evict(bytes_max, |chunk| {
+                    stripe.log.is_settled(chunk) || planted(Bug::EvictUnwritten)
+                });
             }
         }
     }

@@ -157,3 +157,23 @@ fn a_deleted_topic_leaves_nothing_to_the_next_of_its_name() {
     append(&first(&new), 0..3);
     assert_eq!(values_from(&first(&new), 0), numbers(0..3));
 }
+
+/// The zeros that a file was filled with ahead are cut off: without a sync they may be back after a power
+/// cut, under a note that says clean.
+#[test]
+fn what_a_close_cuts_off_is_cut_off_durably() {
+    let dir = Dir::new();
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&calls);
+    let broker = dir.open_gated(move |what, path: &Path| {
+        if path.extension().is_some_and(|extension| extension == "log") {
+            noted.lock().unwrap().push(what.to_owned());
+        }
+        Ok(())
+    });
+    let topic = broker.create_topic("t", config(Durability::Synced)).unwrap();
+    append(&first(&topic), 0..3);
+    calls.lock().unwrap().clear();
+    broker.close().unwrap();
+    assert_eq!(*calls.lock().unwrap(), ["set_len", "sync"]);
+}
