@@ -10,9 +10,11 @@
 //! 1. One compaction at a time; appends, syncs and reads go on meanwhile.
 //! 2. What a pass has found is put in place from the front, each piece with one change of the list.
 //! 3. A piece whose segments retention has taken meanwhile is given up.
+//! 4. Where nobody knows whether the list names the new segments, or it does and they could not be put
+//!    in place, the partition is poisoned: the next opening finds out, and finishes it.
 
 use super::config::TopicConfig;
-use super::files::Files;
+use super::files::{Ended, Files};
 use crate::error::DiskError;
 use crate::ids::Timestamp;
 use crate::log::compaction::{self, CompactionError, CompactionSettings, Pass, Replacement};
@@ -51,6 +53,15 @@ impl Files {
         Ok(())
     }
 
+    fn rename_swaps(&self, segments: &[SegmentFacts]) -> Result<(), DiskError> {
+        for facts in segments {
+            let from = file_path(&self.dir, facts.base_offset, FileKind::Swap);
+            let to = file_path(&self.dir, facts.base_offset, FileKind::Log);
+            self.disk.rename(&from, &to).map_err(DiskError::at("rename", &from))?;
+        }
+        self.disk.sync_dir(&self.dir).map_err(DiskError::at("sync", &self.dir))
+    }
+
     /// Says whether it was: not if retention was faster.
     fn put_in_place(&self, replacement: Replacement) -> Result<bool, DiskError> {
         let Replacement { replaced, segments, has_files, .. } = replacement;
@@ -73,14 +84,17 @@ impl Files {
                 segment.hold_file()?;
             }
         }
-        keeper.replace(&segments)?;
-        if has_files {
-            for facts in &segments {
-                let from = file_path(&self.dir, facts.base_offset, FileKind::Swap);
-                let to = file_path(&self.dir, facts.base_offset, FileKind::Log);
-                self.disk.rename(&from, &to).map_err(DiskError::at("rename", &from))?;
+        if let Err(error) = keeper.replace(&segments) {
+            // Before the list's last sync the old one stands.
+            if error.path == self.dir {
+                self.end(Ended::Poisoned(error.clone()));
             }
-            self.disk.sync_dir(&self.dir).map_err(DiskError::at("sync", &self.dir))?;
+            return Err(error);
+        }
+        if has_files {
+            self.rename_swaps(&segments).inspect_err(|error| {
+                self.end(Ended::Poisoned(error.clone()));
+            })?;
         }
         let new = segments
             .iter()
