@@ -179,12 +179,13 @@ impl Keeper {
         self.store_all(log_start, kept)
     }
 
-    /// Puts segments in the place of others, durably: those whose offsets theirs cover.
+    /// Puts segments, which follow one another, in the place of others, durably: of those whose offsets
+    /// theirs cover.
     pub(crate) fn replace(&mut self, with: &[SegmentFacts]) -> Result<(), DiskError> {
+        // All of them together: what was one segment may be several.
+        let (Some(first), Some(last)) = (with.first(), with.last()) else { return Ok(()) };
         let covers = |facts: &SegmentFacts| {
-            with.iter().any(|new| {
-                new.base_offset <= facts.base_offset && facts.end_offset <= new.end_offset
-            })
+            first.base_offset <= facts.base_offset && facts.end_offset <= last.end_offset
         };
         let mut all: Vec<SegmentFacts> =
             self.sealed().filter(|facts| !covers(facts)).cloned().collect();

@@ -275,11 +275,13 @@ impl Store {
         Ok(())
     }
 
-    /// Puts the files back after a refused write.
+    /// Puts the files back after a refused write, durably: who sent what was refused must not find it
+    /// after a power cut, nor recovery a segment that another takes the place of.
     fn undo(&self, before: &Active, written: &Written) -> Result<(), DiskError> {
         if planted(Bug::KeepHalfWritten) {
             return Ok(());
         }
+        let mut has_removed = false;
         let made = written.rolled.iter().map(|rolled| rolled.facts.base_offset);
         let made = made.chain(written.active.iter().map(|(base_offset, _)| *base_offset));
         for base_offset in
@@ -287,6 +289,10 @@ impl Store {
         {
             let path = self.path(base_offset);
             self.disk.remove_file(&path).map_err(DiskError::at("remove", &path))?;
+            has_removed = true;
+        }
+        if has_removed {
+            self.disk.sync_dir(&self.dir).map_err(DiskError::at("sync", &self.dir))?;
         }
         if let Some(file) = &before.file {
             let path = self.path(before.base_offset);
@@ -294,6 +300,7 @@ impl Store {
             if before.allocated > before.bytes {
                 file.set_len(before.allocated).map_err(DiskError::at("extend", &path))?;
             }
+            file.sync_data().map_err(DiskError::at("sync", &path))?;
         }
         Ok(())
     }
@@ -320,7 +327,7 @@ impl Store {
         }
     }
 
-    /// Cuts off the zeros behind the last batch.
+    /// Cuts off the zeros behind the last batch, durably: there may be nothing else to sync.
     pub(crate) fn trim(&mut self) -> Result<(), DiskError> {
         if self.active.allocated > self.active.bytes
             && let Some(file) = &self.active.file

@@ -129,8 +129,6 @@ pub enum Bug {
     KeepHalfWritten,
     /// A chunk of which everything was given up is shown with what its successor holds.
     KeepEmptyChunk,
-    /// Those who have boarded since are not told that their records were given up.
-    ForgetBoarded,
     /// What a short write has written is written again behind itself.
     RepeatShortWrite,
     /// The leader epoch does not rise after an unclean opening.

@@ -11,6 +11,8 @@
 //! 2. What a pass has found is put in place from the front, each piece with one change of the list.
 //! 3. A piece whose segments retention has taken meanwhile is given up.
 //! 4. While `compacting` is held the files are not closed.
+//! 5. Where nobody knows whether the list names the new segments, or it does and they could not be put
+//!    in place, the partition is poisoned: the next opening finds out, and finishes it.
 
 use super::config::TopicConfig;
 use super::files::Files;
@@ -60,6 +62,15 @@ impl Files {
         Ok(())
     }
 
+    fn rename_swaps(&self, segments: &[SegmentFacts]) -> Result<(), DiskError> {
+        for facts in segments {
+            let from = file_path(&self.dir, facts.base_offset, FileKind::Swap);
+            let to = file_path(&self.dir, facts.base_offset, FileKind::Log);
+            self.disk.rename(&from, &to).map_err(DiskError::at("rename", &from))?;
+        }
+        self.disk.sync_dir(&self.dir).map_err(DiskError::at("sync", &self.dir))
+    }
+
     /// Says whether it was: not if retention was faster.
     fn put_in_place(&self, replacement: Replacement) -> Result<bool, DiskError> {
         let Replacement { replaced, segments, has_files, .. } = replacement;
@@ -82,16 +93,19 @@ impl Files {
                 segment.hold_file()?;
             }
         }
-        if !planted(Bug::SwapBeforeList) {
-            keeper.replace(&segments)?;
+        if !planted(Bug::SwapBeforeList)
+            && let Err(error) = keeper.replace(&segments)
+        {
+            // Before the list's last sync the old one stands.
+            if error.path == self.dir {
+                self.poison(error.clone());
+            }
+            return Err(error);
         }
         if has_files {
-            for facts in &segments {
-                let from = file_path(&self.dir, facts.base_offset, FileKind::Swap);
-                let to = file_path(&self.dir, facts.base_offset, FileKind::Log);
-                self.disk.rename(&from, &to).map_err(DiskError::at("rename", &from))?;
-            }
-            self.disk.sync_dir(&self.dir).map_err(DiskError::at("sync", &self.dir))?;
+            self.rename_swaps(&segments).inspect_err(|error| {
+                self.poison(error.clone());
+            })?;
         }
         if planted(Bug::SwapBeforeList) {
             keeper.replace(&segments)?;

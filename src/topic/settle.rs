@@ -441,6 +441,9 @@ impl Shared {
         self.apply_retention(now);
         if self.settings.config.cleanup.compacts() {
             drop(files.compact(&self.settings.config, now));
+            if files.ended().is_some() {
+                self.wake(self.stripe.lock());
+            }
         }
     }
 

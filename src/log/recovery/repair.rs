@@ -161,8 +161,12 @@ fn cut(place: &Place<'_>, scan: &Scan) -> Result<Option<TornTail>, OpenError> {
             remove(place, &kinds.map(|kind| file_name(segment.base_offset, kind)))?;
         }
     }
-    if let Some(file) = file.as_ref().filter(|_| scan.active_file_bytes > Some(bytes)) {
-        trim(&**file, &place.path(base_offset, FileKind::Log), bytes)?;
+    if let Some(file) = &file {
+        let path = place.path(base_offset, FileKind::Log);
+        set_length(&**file, &path, bytes)?;
+        if scan.active_file_bytes > Some(bytes) {
+            file.sync_data().map_err(DiskError::at("sync", &path))?;
+        }
     }
     Ok((torn_bytes > 0).then_some(TornTail { bytes: torn_bytes, offset: end_offset }))
 }
@@ -217,9 +221,13 @@ fn keep(place: &Place<'_>, end_offset: Offset, bytes: &[u8]) -> Result<(), DiskE
     place.disk.sync_dir(place.dir).map_err(DiskError::at("sync", place.dir))
 }
 
-fn trim(file: &dyn DiskFile, path: &Path, bytes: u64) -> Result<(), DiskError> {
-    file.set_len(bytes).map_err(DiskError::at("set length", path))?;
-    file.sync_data().map_err(DiskError::at("sync", path))
+/// Gives a file its length anew, for the next sync to make durable: a sync that failed may have lost
+/// how it got the one it has, and the disk may have zeros behind it.
+fn set_length(file: &dyn DiskFile, path: &Path, bytes: u64) -> Result<(), DiskError> {
+    // One that it does not have before, or the system finds that nothing changes. Without room for a
+    // byte more, nothing was cut that anybody waits for.
+    let _ = file.set_len(bytes + 1);
+    file.set_len(bytes).map_err(DiskError::at("set length", path))
 }
 
 /// Makes a rolled segment durable, and stores its index.
@@ -227,9 +235,7 @@ fn seal(place: &Place<'_>, rolled: &Scanned) -> Result<SegmentFacts, DiskError> 
     let path = place.path(rolled.base_offset, FileKind::Log);
     let bytes = rolled.end.position;
     let file = place.open(rolled.base_offset, FileKind::Log, OpenMode::Write)?;
-    if rolled.file_bytes > bytes {
-        file.set_len(bytes).map_err(DiskError::at("set length", &path))?;
-    }
+    set_length(&*file, &path, bytes)?;
     // A sync that failed before the crash is not told twice: only bytes that are written again are sure
     // to be on disk once a sync has succeeded.
     let mut window = Window::new(&*file, &path, bytes);
