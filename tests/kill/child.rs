@@ -111,7 +111,7 @@ fn write_keys(broker: &Broker) {
         let (key, value) = ((number % 7).to_string(), number.to_string());
         partition.append(&[Record::new(value.as_str()).with_key(key.as_str())]).unwrap();
         say(&format!("k {key} {number}"));
-        if number % 64 == 0 {
+        if number.is_multiple_of(64) {
             broker.tick();
         }
     }

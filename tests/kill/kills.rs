@@ -93,7 +93,9 @@ fn planted_mistakes_are_seen() {
     });
     trips("the latest of a key", &|ledger| *ledger.keys.get_mut("3").unwrap() += 1_000_000);
     trips("a commit", &|ledger| *ledger.committed.get_mut("written").unwrap() += 1_000_000);
-    trips("a topic", &|ledger| drop(ledger.committed.insert("synced".to_owned(), u64::MAX)));
+    trips("a commit beyond the end", &|ledger| {
+        ledger.committed.insert("synced".to_owned(), u64::MAX);
+    });
     // A value that is not the one that belongs there.
     broker
         .topic("written")
