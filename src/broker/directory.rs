@@ -11,6 +11,7 @@
 //! 1. Directories come before the list names them, and the list forgets them before they go, durably.
 //! 2. What the list does not name is left alone.
 //! 3. Nothing is changed once the lock was given back.
+//! 4. A partition's directory is one, and not a link to another: what lies elsewhere is not touched.
 
 use super::manifest::{MANIFEST_FILE, Manifest};
 use crate::error::{DiskError, OpenError, TopicError};
@@ -23,6 +24,7 @@ use crate::sync::Mutex;
 use crate::sync::planted::{Bug, planted};
 use crate::topic::session::Session;
 use crate::topic::{Files, Home, Opened, TopicConfig};
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -65,6 +67,11 @@ impl Directory {
             }
             None => Self::begin(&*disk, root)?,
         };
+        let listed = manifest.topics.iter().map(|(topic, config)| (topic, config.partitions));
+        let deleting = manifest.deleting.iter().map(|(topic, partitions)| (topic, *partitions));
+        if let Some(path) = foreign(&*disk, root, listed.chain(deleting))? {
+            return Err(OpenError::Foreign { path, what: FOREIGN });
+        }
         let directory = Directory {
             disk,
             root: root.to_owned(),
@@ -158,6 +165,7 @@ impl Directory {
         current: PartitionId,
         total: PartitionId,
     ) -> Result<(), DiskError> {
+        self.refuse_foreign(topic, total)?;
         for id in current..total {
             let dir = self.path_of(topic, id);
             // What a creation left that a crash ended may be there, empty; records may not.
@@ -169,6 +177,17 @@ impl Directory {
             recovery::create(&*self.disk, &dir)?;
         }
         self.disk.sync_dir(&self.root).map_err(DiskError::at("sync", &self.root))
+    }
+
+    /// As when the directory was opened: something may have been put there since.
+    fn refuse_foreign(&self, topic: &TopicName, partitions: u32) -> Result<(), DiskError> {
+        match foreign(&*self.disk, &self.root, std::iter::once((topic, partitions)))? {
+            None => Ok(()),
+            Some(path) => {
+                let error = io::Error::new(io::ErrorKind::NotADirectory, FOREIGN);
+                Err(DiskError::new("open", &path, &error))
+            }
+        }
     }
 
     /// Lists a topic as being deleted. Its files go with [`finish_deleting`](Self::finish_deleting).
@@ -189,6 +208,7 @@ impl Directory {
         }
         self.session.begin()?;
         for (topic, partitions) in &manifest.deleting {
+            self.refuse_foreign(topic, *partitions)?;
             for id in 0..*partitions {
                 self.remove_dir(&self.path_of(topic, id))?;
             }
@@ -226,6 +246,22 @@ impl Directory {
         *self.lock.lock() = None;
         noted
     }
+}
+
+const FOREIGN: &str = "no directory, where one belongs";
+
+/// What stands where the directory of one of these topics' partitions belongs, and is none.
+fn foreign<'a>(
+    disk: &dyn Disk,
+    root: &Path,
+    topics: impl Iterator<Item = (&'a TopicName, u32)>,
+) -> Result<Option<PathBuf>, DiskError> {
+    let entries = disk.entries(root).map_err(DiskError::at("list", root))?;
+    let others = entries.into_iter().filter(|entry| entry.kind != EntryKind::Dir);
+    let others: HashSet<String> = others.map(|entry| entry.name).collect();
+    let partitions =
+        topics.flat_map(|(topic, count)| (0..count).map(move |id| format!("{topic}-{id}")));
+    Ok(partitions.into_iter().find(|name| others.contains(name)).map(|name| root.join(name)))
 }
 
 impl Home for Directory {

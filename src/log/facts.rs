@@ -4,6 +4,10 @@
 use crate::ids::{Offset, Timestamp};
 use std::path::{Path, PathBuf};
 
+/// The last offset that files are believed to reach. Kafka's offsets end at 2^63; with as many again
+/// before that, whatever is appended has one.
+pub(crate) const OFFSET_MAX: Offset = 1 << 62;
+
 /// A sealed segment: a file that no record is appended to any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentFacts {

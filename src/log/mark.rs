@@ -26,6 +26,7 @@
 
 use super::disk::{Disk, DiskFile, OpenMode};
 use super::disk_io::{read_full_at, write_all_at};
+use super::facts::OFFSET_MAX;
 use crate::error::DiskError;
 use crate::ids::Offset;
 use std::io;
@@ -45,7 +46,7 @@ const SLOT_BYTES: usize = 512;
 const CRC_AT: usize = SLOT_BYTES - 4;
 const FILE_BYTES: usize = 2 * SLOT_BYTES;
 
-/// The last offset, and the longest file, that can be.
+/// The longest file, and the most changes of a mark, that can be.
 const NUMBER_MAX: u64 = i64::MAX as u64;
 
 /// A CRC-32 (the one of zip and Ethernet) that is computed piece by piece.
@@ -148,11 +149,11 @@ impl Slot {
             index_end: u64::from_be_bytes(field(slot, 60)),
         };
         let sequence = number(0);
-        let is_possible = sequence < u64::MAX
+        let is_possible = sequence <= NUMBER_MAX
             && mark.leader_epoch >= 0
             && mark.segment <= mark.end_offset
             && mark.log_start <= mark.end_offset
-            && mark.end_offset <= NUMBER_MAX
+            && mark.end_offset <= OFFSET_MAX
             && mark.position <= NUMBER_MAX
             && mark.index_end <= mark.position;
         if is_possible { Slot::Good { sequence, mark } } else { Slot::Bad }

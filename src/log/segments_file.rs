@@ -13,7 +13,7 @@
 //!    segment's range, is a remain of what was there before.
 
 use super::disk::Disk;
-use super::facts::SegmentFacts;
+use super::facts::{OFFSET_MAX, SegmentFacts};
 use super::small_file::{self, SmallFileError};
 use crate::error::DiskError;
 use crate::ids::{Offset, Timestamp};
@@ -90,8 +90,6 @@ fn decode(lines: &str) -> Result<SegmentList, SmallFileError> {
     }
     Ok(SegmentList { log_start, sealed })
 }
-
-const OFFSET_MAX: Offset = i64::MAX as Offset;
 
 fn segment(line: &str) -> Option<SegmentFacts> {
     let words: Vec<&str> = line.strip_prefix("segment ")?.split(' ').collect();
