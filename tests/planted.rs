@@ -64,6 +64,7 @@ found! {
     not_writing_again_what_was_found: SkipRewrite by surviving::what_is_shown_after_a_failed_sync_is_on_disk;
     keeping_the_epoch: KeepEpoch by surviving::an_offset_is_given_again_in_a_new_epoch;
     keeping_the_clean_note: KeepCleanNote by surviving::a_closed_directory_that_was_opened_and_cut_off;
+    not_syncing_the_last_cut: SkipTrimSync by surviving::a_closed_directory_stays_as_it_was_closed;
     not_cutting_the_torn_tail: KeepTornTail by surviving::a_torn_tail_is_cut_and_told;
 
     marking_before_the_sync: MarkBeforeSync by crashing::a_log_opens_after_a_crash_anywhere;

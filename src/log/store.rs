@@ -294,13 +294,17 @@ impl Store {
         }
     }
 
-    /// Cuts off the zeros behind the last batch.
+    /// Cuts off the zeros behind the last batch, durably: when all records are on disk already, nobody
+    /// else would sync the file.
     pub(crate) fn trim(&mut self) -> Result<(), DiskError> {
         if self.active.allocated > self.active.bytes
             && let Some(file) = &self.active.file
         {
             let path = self.path(self.active.base_offset);
             file.set_len(self.active.bytes).map_err(DiskError::at("cut", &path))?;
+            if !planted(Bug::SkipTrimSync) {
+                file.sync_data().map_err(DiskError::at("sync", &path))?;
+            }
             self.active.allocated = self.active.bytes;
         }
         Ok(())
