@@ -15,8 +15,13 @@ pub(crate) fn committed_offsets(history: &History) -> Vec<String> {
     // Commits of one key in order: when it began and ended, and what it set.
     let mut by_key: BTreeMap<Key, Vec<(Tick, Tick, Offset)>> = BTreeMap::new();
     let mut found = Vec::new();
-    for (event, commit) in commits(history) {
-        for (key, offset) in &commit.offsets {
+    for event in history {
+        if let What::Reopened(reopened) = &event.what {
+            // What of it must be there is another statement's concern.
+            by_key.remove(&reopened.key);
+        }
+        let What::Committed(commit) = &event.what else { continue };
+        for (key, offset) in commit.offsets.iter().filter(|_| commit.is_ok) {
             let end = commit.ends.iter().find(|(of, _)| of == key).map(|(_, end)| *end);
             if end.is_some_and(|end| *offset > end) {
                 found.push(format!("{} committed {offset} of {key:?}, end {end:?}", event.who));
