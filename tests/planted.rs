@@ -15,6 +15,8 @@
 //! | `rotting.rs` | Bytes that changed, and files that are not what they were. |
 //! | `committing.rs` | What groups commit. |
 
+#![allow(clippy::unwrap_used, reason = "a scenario that cannot go on has failed")]
+
 #[path = "planted/committing.rs"]
 mod committing;
 #[path = "planted/crashing.rs"]

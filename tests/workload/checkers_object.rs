@@ -166,6 +166,12 @@ fn a_commit_that_goes_back_or_beyond() {
     let mut concurrent = history([commit(5), commit(4)]);
     concurrent[1].invoked = 0;
     assert_eq!(checks_groups::committed_offsets(&concurrent), [""; 0]);
+    // Another goes back while the higher one is under way, and is noted first.
+    let backward = || (8, What::Committed(Commit { goes_back: true, ..committed(3) }));
+    let mut noted_late = history([backward(), commit(5), commit(4)]);
+    assert_ne!(checks_groups::committed_offsets(&noted_late), [""; 0]);
+    noted_late[1].invoked = 0;
+    assert_eq!(checks_groups::committed_offsets(&noted_late), [""; 0]);
 }
 
 #[test]

@@ -30,7 +30,7 @@ impl Durabilities {
         let [written, synced] = [Durability::Written, Durability::Synced];
         Durabilities {
             topics: [written, synced],
-            balances: if run % 2 == 0 { written } else { synced },
+            balances: if run.is_multiple_of(2) { written } else { synced },
             commits: if run % 3 == 2 { written } else { synced },
         }
     }
@@ -87,8 +87,9 @@ impl Files {
             let bytes = disk.read(&path).expect("it was listed");
             let mut rest = &bytes[..];
             while let Some(header) = rest.first_chunk::<61>().filter(|header| header[16] == 2) {
-                let number = |at: usize| u32::from_be_bytes(*header[at..].first_chunk().unwrap());
-                let base = u64::from_be_bytes(*header.first_chunk().unwrap());
+                let number =
+                    |at: usize| u32::from_be_bytes(*header[at..].first_chunk().expect("a header"));
+                let base = u64::from_be_bytes(*header.first_chunk().expect("a header"));
                 found.push((base, number(12)));
                 rest = rest.get(12 + number(8) as usize..).unwrap_or_default();
             }

@@ -67,6 +67,8 @@ impl Notes {
             position > Some(world.partition(**key).high_watermark())
         };
         let beyond: BTreeSet<Key> = moved.iter().filter(is_beyond).copied().collect();
+        let place = |key: &Key| Some((*key, consumer.position(&World::name(*key))?));
+        let places: Vec<_> = moved.iter().filter_map(place).collect();
         let invoked = world.recorder.tick();
         let outcome = if explicitly {
             let offsets: Vec<(TopicPartition, Offset)> =
@@ -83,8 +85,15 @@ impl Notes {
         if is_ok && !explicitly {
             let assigned: BTreeSet<Key> = consumer.assignment().iter().map(World::key).collect();
             let is_committed = |key: &&Key| assigned.contains(*key) && !beyond.contains(*key);
-            let committed = moved.iter().filter(is_committed);
-            offsets.extend(committed.filter_map(|key| Some((*key, world.committed(*key)?))));
+            let committed = places.iter().filter(|(key, _)| is_committed(&key));
+            offsets.extend(committed.filter_map(|(key, position)| {
+                if !world.variant.at_once {
+                    return Some((*key, world.committed(*key)?));
+                }
+                // What is committed by now may be another's, if this member was given up meanwhile. It has
+                // committed its position; or, if retention had overtaken that, no more than the start now.
+                Some((*key, (*position).max(world.partition(*key).log_start_offset())))
+            }));
         }
         if is_ok {
             let mut cut = world.cut.lock().expect("as above");

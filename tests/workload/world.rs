@@ -113,6 +113,8 @@ impl Partitioner for NamedPartition {
 pub(crate) struct Variant {
     pub(crate) has_retention: bool,
     pub(crate) auto_commits: bool,
+    /// Whether processes have a thread each.
+    pub(crate) at_once: bool,
     /// Whether the topics have files, on a simulated disk.
     pub(crate) files: Option<Durabilities>,
 }
