@@ -15,6 +15,8 @@
 //! | `rotting.rs` | Bytes that changed, and files that are not what they were. |
 //! | `committing.rs` | What groups commit. |
 
+#![allow(clippy::unwrap_used, reason = "a scenario that cannot go on has failed")]
+
 #[path = "planted/committing.rs"]
 mod committing;
 #[path = "planted/crashing.rs"]
@@ -64,6 +66,7 @@ found! {
     not_writing_again_what_was_found: SkipRewrite by surviving::what_is_shown_after_a_failed_sync_is_on_disk;
     keeping_the_epoch: KeepEpoch by surviving::an_offset_is_given_again_in_a_new_epoch;
     keeping_the_clean_note: KeepCleanNote by surviving::a_closed_directory_that_was_opened_and_cut_off;
+    not_syncing_the_last_cut: SkipTrimSync by surviving::a_closed_directory_stays_as_it_was_closed;
     not_cutting_the_torn_tail: KeepTornTail by surviving::a_torn_tail_is_cut_and_told;
 
     marking_before_the_sync: MarkBeforeSync by crashing::a_log_opens_after_a_crash_anywhere;

@@ -335,7 +335,7 @@ impl Store {
             let path = self.path(self.active.base_offset);
             file.set_len(self.active.bytes).map_err(DiskError::at("cut", &path))?;
             self.active.allocated = self.active.bytes;
-            self.is_trimmed = true;
+            self.is_trimmed = !planted(Bug::SkipTrimSync);
         }
         Ok(())
     }

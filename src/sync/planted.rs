@@ -117,6 +117,8 @@ pub enum Bug {
     SkipRootSync,
     /// A segment that was rolled is not synced with the one behind it.
     SkipRolledSync,
+    /// A closed segment's file is cut to its length, and that is not made durable.
+    SkipTrimSync,
     /// The mark moves before the sync of what lies below it.
     MarkBeforeSync,
     /// A log is cut at the first bad byte, wherever that is.

@@ -103,6 +103,18 @@ pub(crate) fn a_closed_directory_that_was_opened_and_cut_off() {
     assert_eq!(epochs(&disk), [(0, 0), (1, 0), (2, 1)]);
 }
 
+pub(crate) fn a_closed_directory_stays_as_it_was_closed() {
+    let disk = SimDisk::new();
+    let log = Log::open(&disk, Durability::Synced);
+    log.send(0..2);
+    log.broker.close().unwrap();
+    for image in disk.crash_images(100) {
+        let closed = image.contents();
+        assert!(open(&image).recovery().was_clean);
+        assert!(image.contents() == closed, "opening it changed it");
+    }
+}
+
 pub(crate) fn a_torn_tail_is_cut_and_told() {
     let disk = SimDisk::new();
     let roomy = config(Durability::Written).segment_bytes(8 << 10);

@@ -1,8 +1,8 @@
 //! Each statement's checker objects to a history that violates it, and to none that does not.
 
-use super::history::{Commit, Description, Event, History, Poll, What, Who};
+use super::history::{Commit, Description, Event, History, LookUp, Poll, Reopened, What, Who};
 use super::run::CHECKS;
-use super::{checks_groups, checks_log, checks_polls};
+use super::{checks_files, checks_groups, checks_log, checks_polls};
 
 const KEY: (u8, u32) = (0, 0);
 
@@ -40,7 +40,14 @@ fn assigned(position: u64) -> What {
 
 fn committed(offset: u64) -> Commit {
     let (offsets, ends) = (vec![(KEY, offset)], vec![(KEY, 9)]);
-    Commit { is_ok: true, offsets, ends, held: Some(vec![KEY]), goes_back: false }
+    Commit {
+        is_ok: true,
+        is_unknown: false,
+        offsets,
+        ends,
+        held: Some(vec![KEY]),
+        goes_back: false,
+    }
 }
 
 fn described(is_stable: bool, owners: &[&str]) -> What {
@@ -71,6 +78,8 @@ fn good() -> History {
         (8, polled(&[2])),
         (8, What::Memory { bytes: 5, limit: 5 }),
         (8, What::Woken { millis: 30 }),
+        found(Reopened { committed: Some(1), ..reopened(true, 0..3) }),
+        (99, What::OpenedClean { is_changed: false }),
         (99, log(0, 3)),
     ])
 }
@@ -157,6 +166,12 @@ fn a_commit_that_goes_back_or_beyond() {
     let mut concurrent = history([commit(5), commit(4)]);
     concurrent[1].invoked = 0;
     assert_eq!(checks_groups::committed_offsets(&concurrent), [""; 0]);
+    // Another goes back while the higher one is under way, and is noted first.
+    let backward = || (8, What::Committed(Commit { goes_back: true, ..committed(3) }));
+    let mut noted_late = history([backward(), commit(5), commit(4)]);
+    assert_ne!(checks_groups::committed_offsets(&noted_late), [""; 0]);
+    noted_late[1].invoked = 0;
+    assert_eq!(checks_groups::committed_offsets(&noted_late), [""; 0]);
 }
 
 #[test]
@@ -200,6 +215,106 @@ fn two_members_who_were_told_the_same() {
     objects(checks_groups::owners_by_events, early);
     let crash = [(7, assigned(0)), (8, assigned(0)), (7, polled(&[0])), (7, What::Crashed)];
     objects(checks_groups::owners_by_events, crash.into_iter().chain([revoked(8)]));
+}
+
+fn reopened(is_covered: bool, offsets: std::ops::Range<u64>) -> Reopened {
+    let records = offsets.map(|offset| (offset, 10 + offset)).collect();
+    let (key, are_commits_covered, epoch_before) = (KEY, is_covered, Some(3));
+    Reopened { key, is_covered, are_commits_covered, records, epoch_before, ..Reopened::default() }
+}
+
+fn found(reopened: Reopened) -> (Who, What) {
+    (99, What::Reopened(reopened))
+}
+
+#[test]
+fn a_durable_record_that_a_crash_took_or_changed() {
+    let sends = || [(1, sent(0, 10)), (1, sent(1, 11))];
+    let lost = |is_covered| sends().into_iter().chain([found(reopened(is_covered, 0..1))]);
+    objects(checks_files::durable_acknowledgements, lost(true));
+    // Who was not promised more may lose the end, but not find something else.
+    assert_eq!(checks_files::durable_acknowledgements(&history(lost(false))), [""; 0]);
+    let records = vec![(0, 77)];
+    let other = found(Reopened { records, ..reopened(false, 0..0) });
+    objects(checks_files::durable_acknowledgements, sends().into_iter().chain([other]));
+}
+
+#[test]
+fn what_a_crash_may_take_is_not_missed() {
+    let commit = (7, What::Committed(committed(2)));
+    let events = || [(1, sent(0, 10)), (1, sent(1, 11)), (7, polled(&[0, 1])), commit.clone()];
+    let after = [found(reopened(false, 0..1)), (1, sent(1, 21))];
+    let all = history(events().into_iter().chain(after));
+    assert_ne!(checks_log::inconsistent_offsets(&all), [""; 0]);
+    let kept = checks_files::without_what_was_lost(&all);
+    assert_eq!(checks_log::inconsistent_offsets(&kept), [""; 0]);
+    // A crash that the topic's durability covers excuses nothing.
+    let after = [found(reopened(true, 0..1)), (1, sent(1, 21))];
+    let kept = checks_files::without_what_was_lost(&history(events().into_iter().chain(after)));
+    assert_ne!(checks_log::inconsistent_offsets(&kept), [""; 0]);
+}
+
+#[test]
+fn a_hole() {
+    let records = vec![(0, 10), (2, 12)];
+    objects(checks_files::prefix, [found(Reopened { records, ..reopened(true, 0..0) })]);
+}
+
+#[test]
+fn an_offset_that_is_given_again_in_the_old_epoch() {
+    let again = |epoch| {
+        let later = Reopened { epochs: vec![(0, 3), (1, epoch)], ..reopened(true, 0..2) };
+        let sends = [(1, sent(0, 10)), (1, sent(1, 11))];
+        sends.into_iter().chain([found(reopened(false, 0..1)), (1, sent(1, 21)), found(later)])
+    };
+    objects(checks_files::silent_reuse, again(3));
+    assert_eq!(checks_files::silent_reuse(&history(again(4))), [""; 0]);
+}
+
+#[test]
+fn a_durable_commit_that_a_crash_took() {
+    let commit = || (7, What::Committed(committed(5)));
+    let refused = Commit { is_ok: false, is_unknown: true, ..committed(6) };
+    let after = |is_covered| found(Reopened { committed: Some(4), ..reopened(is_covered, 0..9) });
+    objects(checks_files::durable_commits, [commit(), after(true)]);
+    let excused = history([commit(), after(false)]);
+    assert_eq!(checks_files::durable_commits(&excused), [""; 0]);
+    let unknown = history([commit(), (7, What::Committed(refused)), after(true)]);
+    assert_eq!(checks_files::durable_commits(&unknown), [""; 0]);
+}
+
+#[test]
+fn an_index_that_leads_elsewhere() {
+    let looked = LookUp { key: KEY, by_index: Some(3), by_scan: Some(2) };
+    objects(checks_files::index_is_scan, [(99, What::LookedUp(looked))]);
+}
+
+#[test]
+fn a_read_below_the_start_that_is_answered() {
+    let answered = What::ReadBelow { key: KEY, is_refused: false };
+    objects(checks_files::reads_below_the_start, [(99, answered)]);
+}
+
+#[test]
+fn a_newest_value_that_is_gone_or_has_moved() {
+    let kept = |offset, value| (99, What::Kept { key: 1, offset, value });
+    let found = |is_covered, records: &[(u64, u64, u64)]| {
+        (99, What::Compacted { is_covered, end: 8, records: records.to_vec() })
+    };
+    let sends = || [kept(0, 10), kept(5, 15)];
+    let after = |event| sends().into_iter().chain([event]);
+    objects(checks_files::compaction, after(found(true, &[(1, 0, 10)])));
+    objects(checks_files::compaction, after(found(true, &[(1, 5, 10)])));
+    objects(checks_files::compaction, after(found(false, &[(1, 4, 15)])));
+    objects(checks_files::compaction, after(found(true, &[(1, 5, 15), (2, 3, 9)])));
+    assert_eq!(checks_files::compaction(&history(after(found(true, &[(1, 5, 15)])))), [""; 0]);
+    let cut = (99, What::Compacted { is_covered: false, end: 1, records: vec![(1, 0, 10)] });
+    assert_eq!(checks_files::compaction(&history(after(cut))), [""; 0]);
+}
+
+#[test]
+fn a_clean_opening_that_changes_something() {
+    objects(checks_files::clean_openings, [(99, What::OpenedClean { is_changed: true })]);
 }
 
 #[test]

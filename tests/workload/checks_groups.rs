@@ -14,9 +14,22 @@ fn commits(history: &History) -> impl Iterator<Item = (&Event, &Commit)> {
 pub(crate) fn committed_offsets(history: &History) -> Vec<String> {
     // Commits of one key in order: when it began and ended, and what it set.
     let mut by_key: BTreeMap<Key, Vec<(Tick, Tick, Offset)>> = BTreeMap::new();
+    // Those that went back on purpose: when they began and ended. One that was under way together with
+    // another commit may have taken effect behind it, whichever is noted first.
+    let mut backward: BTreeMap<Key, Vec<(Tick, Tick)>> = BTreeMap::new();
+    for (event, commit) in commits(history).filter(|(_, commit)| commit.goes_back) {
+        for (key, _) in &commit.offsets {
+            backward.entry(*key).or_default().push((event.invoked, event.returned));
+        }
+    }
     let mut found = Vec::new();
-    for (event, commit) in commits(history) {
-        for (key, offset) in &commit.offsets {
+    for event in history {
+        if let What::Reopened(reopened) = &event.what {
+            // What of it must be there is another statement's concern.
+            by_key.remove(&reopened.key);
+        }
+        let What::Committed(commit) = &event.what else { continue };
+        for (key, offset) in commit.offsets.iter().filter(|_| commit.is_ok) {
             let end = commit.ends.iter().find(|(of, _)| of == key).map(|(_, end)| *end);
             if end.is_some_and(|end| *offset > end) {
                 found.push(format!("{} committed {offset} of {key:?}, end {end:?}", event.who));
@@ -25,7 +38,13 @@ pub(crate) fn committed_offsets(history: &History) -> Vec<String> {
             if commit.goes_back {
                 before.clear();
             }
-            let higher = before.iter().find(|(_, ended, at)| *ended < event.invoked && at > offset);
+            let backward = backward.get(key).map_or(&[][..], Vec::as_slice);
+            let is_between = |begun: Tick| {
+                backward.iter().any(|(from, to)| begun < *to && *from < event.returned)
+            };
+            let higher = before.iter().find(|(begun, ended, at)| {
+                *ended < event.invoked && at > offset && !is_between(*begun)
+            });
             if let Some((_, _, higher)) = higher {
                 found.push(format!("{} set {key:?} back {higher} to {offset}", event.who));
             }

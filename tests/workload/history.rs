@@ -52,6 +52,30 @@ pub(crate) enum What {
     Woken {
         millis: u64,
     },
+    /// A value of a key in the compacted topic was acknowledged.
+    Kept {
+        key: u64,
+        offset: Offset,
+        value: Value,
+    },
+    /// A partition as it was found after the broker ended.
+    Reopened(Reopened),
+    /// The compacted topic, likewise: keys, offsets and values.
+    Compacted {
+        is_covered: bool,
+        end: Offset,
+        records: Vec<(u64, Offset, Value)>,
+    },
+    LookedUp(LookUp),
+    /// Somebody read below the start of a log.
+    ReadBelow {
+        key: Key,
+        is_refused: bool,
+    },
+    /// A directory that was closed in good order was opened.
+    OpenedClean {
+        is_changed: bool,
+    },
     /// A partition as it stands at the end, when all faults have stopped.
     Log {
         key: Key,
@@ -72,6 +96,8 @@ pub(crate) struct Poll {
 #[derive(Clone, Debug)]
 pub(crate) struct Commit {
     pub(crate) is_ok: bool,
+    /// Refused by the disk, so that whether it is stored is not known.
+    pub(crate) is_unknown: bool,
     pub(crate) offsets: Vec<(Key, Offset)>,
     /// Where each of the logs ended when the commit had returned.
     pub(crate) ends: Vec<(Key, Offset)>,
@@ -88,6 +114,36 @@ pub(crate) struct Description {
     pub(crate) held: Vec<(String, Vec<Key>)>,
     /// All partitions of topics that somebody subscribes to.
     pub(crate) wanted: Vec<Key>,
+}
+
+/// A partition after the broker ended, one way or another.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reopened {
+    pub(crate) key: Key,
+    /// Whether the way the broker ended is one that the topic's durability covers, and that of commits.
+    pub(crate) is_covered: bool,
+    pub(crate) are_commits_covered: bool,
+    pub(crate) start: Offset,
+    pub(crate) records: Vec<(Offset, Value)>,
+    pub(crate) committed: Option<Offset>,
+    /// The latest leader epoch in the files when the broker ended.
+    pub(crate) epoch_before: Option<u32>,
+    /// The leader epochs of the batches that are left, with their base offsets.
+    pub(crate) epochs: Vec<(Offset, u32)>,
+}
+
+impl Reopened {
+    pub(crate) fn end(&self) -> Offset {
+        self.records.last().map_or(self.start, |(offset, _)| offset + 1)
+    }
+}
+
+/// What an index says, and what looking at all records says.
+#[derive(Clone, Debug)]
+pub(crate) struct LookUp {
+    pub(crate) key: Key,
+    pub(crate) by_index: Option<Offset>,
+    pub(crate) by_scan: Option<Offset>,
 }
 
 /// All that happened, by the time it ended.

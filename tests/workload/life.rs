@@ -2,7 +2,9 @@
 
 use super::history::{Commit, Key, Offset, Poll, Tick, Value, What, Who};
 use super::world::{Draws, Planned, Traps, World};
-use anabranch::{Consumer, PollError, RebalanceListener, Records, TopicPartition};
+use anabranch::{
+    AppendError, CommitError, Consumer, PollError, RebalanceListener, Records, TopicPartition,
+};
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +21,8 @@ struct Notes {
     moved: Mutex<BTreeSet<Key>>,
     /// Whether the program went back since the last commit.
     goes_back: AtomicBool,
+    /// Whether the process was killed: what its remains do is nobody's concern.
+    is_dead: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -63,6 +67,8 @@ impl Notes {
             position > Some(world.partition(**key).high_watermark())
         };
         let beyond: BTreeSet<Key> = moved.iter().filter(is_beyond).copied().collect();
+        let place = |key: &Key| Some((*key, consumer.position(&World::name(*key))?));
+        let places: Vec<_> = moved.iter().filter_map(place).collect();
         let invoked = world.recorder.tick();
         let outcome = if explicitly {
             let offsets: Vec<(TopicPartition, Offset)> =
@@ -72,19 +78,32 @@ impl Notes {
             consumer.commit()
         };
         let is_ok = outcome.is_ok();
+        let is_unknown = matches!(outcome, Err(CommitError::NotDurable { .. }));
+        if let Err(CommitError::NotDurable { reason: AppendError::Poisoned { .. }, .. }) = outcome {
+            world.is_poisoned.store(true, Ordering::SeqCst);
+        }
         if is_ok && !explicitly {
             let assigned: BTreeSet<Key> = consumer.assignment().iter().map(World::key).collect();
             let is_committed = |key: &&Key| assigned.contains(*key) && !beyond.contains(*key);
-            let committed = moved.iter().filter(is_committed);
-            offsets.extend(committed.filter_map(|key| Some((*key, world.committed(*key)?))));
+            let committed = places.iter().filter(|(key, _)| is_committed(&key));
+            offsets.extend(committed.filter_map(|(key, position)| {
+                if !world.variant.at_once {
+                    return Some((*key, world.committed(*key)?));
+                }
+                // What is committed by now may be another's, if this member was given up meanwhile. It has
+                // committed its position; or, if retention had overtaken that, no more than the start now.
+                Some((*key, (*position).max(world.partition(*key).log_start_offset())))
+            }));
         }
         if is_ok {
+            let mut cut = world.cut.lock().expect("as above");
+            cut.retain(|key, _| !offsets.iter().any(|(of, _)| of == key));
             self.goes_back.store(!beyond.is_empty(), Ordering::SeqCst);
             *self.moved.lock().expect("as above") = beyond;
         }
         let end = |(key, _): &(Key, Offset)| (*key, world.partition(*key).log_end_offset());
         let ends = offsets.iter().map(end).collect();
-        let commit = Commit { is_ok, offsets, ends, held, goes_back };
+        let commit = Commit { is_ok, is_unknown, offsets, ends, held, goes_back };
         world.recorder.note(self.who, invoked, What::Committed(commit));
     }
 }
@@ -112,7 +131,10 @@ impl RebalanceListener for Scribe {
         let invoked = world.recorder.tick();
         let mut starts = Vec::from_iter(partitions.iter().map(|of| {
             let key = World::key(of);
-            (key, consumer.position(of), world.committed(key))
+            if world.start(key) != world.committed(key) {
+                self.0.moved.lock().expect("as above").insert(key);
+            }
+            (key, consumer.position(of), world.start(key))
         }));
         // Should the member have been given up meanwhile, others may have committed since.
         let held = world.held(id).unwrap_or_default();
@@ -123,6 +145,9 @@ impl RebalanceListener for Scribe {
     }
 
     fn revoked(&mut self, consumer: &mut Consumer, partitions: &[TopicPartition]) {
+        if self.0.is_dead.load(Ordering::SeqCst) {
+            return;
+        }
         let invoked = self.0.world.recorder.tick();
         // One that was given up and does not know of it yet is asked to let go when it leaves. One
         // that is still there held the partitions until now at least.
@@ -135,6 +160,9 @@ impl RebalanceListener for Scribe {
     }
 
     fn lost(&mut self, _: &mut Consumer, partitions: &[TopicPartition]) {
+        if self.0.is_dead.load(Ordering::SeqCst) {
+            return;
+        }
         self.0.moved.lock().expect("as above").clear();
         self.note(self.0.world.recorder.tick(), What::Lost(keys(partitions)));
     }
@@ -151,8 +179,9 @@ impl Life {
             id: id.clone(),
             moved: Mutex::default(),
             goes_back: AtomicBool::new(false),
+            is_dead: AtomicBool::new(false),
         });
-        let mut builder = world.group.member(id).listener(Scribe(Arc::clone(&notes)));
+        let mut builder = world.group().member(id).listener(Scribe(Arc::clone(&notes)));
         if let Some(topics) = &joining.topics {
             builder = builder.topics(topics.iter().map(|topic| World::topic_name(*topic)));
         }
@@ -242,6 +271,14 @@ impl Life {
     pub(crate) fn leave(self) {
         // What a listener's panic or a refused commit may do here is not this program's concern.
         drop(catch_unwind(AssertUnwindSafe(|| drop(self.consumer.leave()))));
+    }
+
+    /// Its process is killed: nothing of what follows is noted.
+    pub(crate) fn die(self) {
+        let Notes { world, who, is_dead, .. } = &*self.notes;
+        world.recorder.note_now(*who, What::Crashed);
+        is_dead.store(true, Ordering::SeqCst);
+        drop(catch_unwind(AssertUnwindSafe(|| drop(self.consumer))));
     }
 
     /// The owning thread panics.

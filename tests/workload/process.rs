@@ -4,7 +4,9 @@
 use super::history::{Found, Key, Tick, Value, What, Who};
 use super::life::{Joining, Life, noted};
 use super::world::{Draws, PROCESSES, World};
-use anabranch::{Clock, Delivery, Producer, ReadError, Reader, Record, Timestamp};
+use anabranch::{
+    AppendError, Clock, Delivery, Producer, ReadError, Reader, Record, SendError, Timestamp,
+};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -18,7 +20,8 @@ pub(crate) struct Process {
     index: u32,
     world: Arc<World>,
     draws: Draws,
-    producers: [Producer; 2],
+    /// `None` while there is no broker.
+    producers: Option<[Producer; 2]>,
     queued: Vec<(Tick, Key, Value, Delivery)>,
     life: Option<Life>,
     /// Consumers that were fenced, and guests that came for a while.
@@ -43,7 +46,7 @@ impl Process {
             index,
             world: Arc::clone(world),
             draws,
-            producers: world.producers(index % 2 == 1),
+            producers: Some(world.producers(index % 2 == 1)),
             queued: Vec::new(),
             life: None,
             others: Vec::new(),
@@ -77,7 +80,8 @@ impl Process {
         }
         if self.draws.one_in(50) {
             self.world.observe();
-            self.world.clock.advance(Duration::from_secs(self.draws.below(3)));
+            let seconds = if self.world.variant.files.is_some() { 11 } else { 3 };
+            self.world.clock.advance(Duration::from_secs(self.draws.below(seconds)));
         }
     }
 
@@ -131,12 +135,12 @@ impl Process {
         let record =
             if value % 2 == 0 { record.to_partition(key.1) } else { record.with_key(&number) };
         let invoked = self.world.recorder.tick();
-        let sent = self.producers[usize::from(key.0)].send(record);
+        let sent = self.producer(key.0).send(record);
         let what = match sent {
-            Ok(sent) => What::Sent(vec![((key.0, sent.partition), sent.offset, value)]),
-            Err(_) => What::SendFailed(vec![value]),
+            Ok(sent) => Some(What::Sent(vec![((key.0, sent.partition), sent.offset, value)])),
+            Err(error) => self.refused(&error, key.0, vec![value]),
         };
-        self.finish_send(invoked, what);
+        what.into_iter().for_each(|what| self.finish_send(invoked, what));
     }
 
     fn send_batch(&mut self, count: u64, padding: u64) {
@@ -150,18 +154,18 @@ impl Process {
         });
         let records = Vec::from_iter(placed);
         let invoked = self.world.recorder.tick();
-        let sent = self.producers[usize::from(topic)].send_batch(records);
+        let sent = self.producer(topic).send_batch(records);
         let values = payloads.iter().map(|(value, _)| *value);
         let what = match sent {
-            Ok(sent) => What::Sent(
+            Ok(sent) => Some(What::Sent(
                 sent.iter()
                     .zip(values)
                     .map(|(at, v)| ((topic, at.partition), at.offset, v))
                     .collect(),
-            ),
-            Err(_) => What::SendFailed(values.collect()),
+            )),
+            Err(error) => self.refused(&error, topic, values.collect()),
         };
-        self.finish_send(invoked, what);
+        what.into_iter().for_each(|what| self.finish_send(invoked, what));
     }
 
     fn enqueue(&mut self) {
@@ -169,15 +173,24 @@ impl Process {
         let (value, bytes) = self.payload(0);
         let invoked = self.world.recorder.tick();
         let record = Record::new(&bytes).to_partition(key.1);
-        match self.producers[usize::from(key.0)].enqueue(record) {
+        match self.producer(key.0).enqueue(record) {
             Ok(delivery) => self.queued.push((invoked, key, value, delivery)),
-            Err(_) => self.finish_send(invoked, What::SendFailed(vec![value])),
+            Err(error) => {
+                let what = self.refused(&error, key.0, vec![value]);
+                what.into_iter().for_each(|what| self.finish_send(invoked, what));
+            }
         }
     }
 
     fn settle(&mut self, (invoked, key, value, delivery): (Tick, Key, Value, Delivery)) {
-        let sent = delivery.wait().expect("nothing refuses it any more");
-        self.finish_send(invoked, What::Sent(vec![((key.0, sent.partition), sent.offset, value)]));
+        let what = match delivery.wait() {
+            Ok(sent) => Some(What::Sent(vec![((key.0, sent.partition), sent.offset, value)])),
+            Err(error) => {
+                assert!(self.world.variant.files.is_some(), "nothing refuses it: {error}");
+                self.refused(&error, key.0, vec![value])
+            }
+        };
+        what.into_iter().for_each(|what| self.finish_send(invoked, what));
     }
 
     fn finish_send(&mut self, invoked: Tick, what: What) {
@@ -226,6 +239,8 @@ impl Process {
                 let sought = What::Sought(World::key(&partition), Some(log_start));
                 self.world.recorder.note_now(manual.who, sought);
             }
+            Err(ReadError::Disk { .. } | ReadError::Poisoned { .. })
+                if self.world.variant.files.is_some() => {}
             Err(other) => panic!("{other}"),
         }
     }
@@ -284,9 +299,10 @@ impl Process {
                 let partition = world.partition(self.key());
                 let below = self.draws.below(partition.high_watermark() + 1);
                 if world.variant.has_retention {
-                    partition.delete_records(below).expect("it is within the log");
+                    let deleted = partition.delete_records(below);
+                    assert!(deleted.is_ok() || world.variant.files.is_some(), "{deleted:?}");
                 }
-                world.topics.iter().for_each(anabranch::Topic::apply_retention);
+                world.topics().iter().for_each(anabranch::Topic::apply_retention);
             }
             5 => {
                 let jump = if self.draws.one_in(2) { DAY_MILLIS } else { -DAY_MILLIS };
@@ -298,7 +314,7 @@ impl Process {
             8 => {
                 let (value, bytes) = self.payload(0);
                 let invoked = world.recorder.tick();
-                let sent = self.producers[0].send(Record::new(&bytes).with_key("a trap"));
+                let sent = self.producer(0).send(Record::new(&bytes).with_key("a trap"));
                 assert!(sent.is_err(), "the partitioner panicked");
                 self.finish_send(invoked, What::SendFailed(vec![value]));
             }
@@ -331,6 +347,44 @@ impl Process {
             } else {
                 other.leave();
             }
+        }
+    }
+
+    /// The broker is about to end: by a crash, which nobody hears of, or in good order.
+    pub(crate) fn end(&mut self, is_crash: bool) {
+        let lives = self.life.take().into_iter().chain(std::mem::take(&mut self.others));
+        lives.for_each(if is_crash { Life::die } else { Life::leave });
+        // What becomes of these is not known.
+        self.queued.clear();
+        self.reader = None;
+        self.producers = None;
+    }
+
+    /// A broker is there again.
+    pub(crate) fn begin(&mut self) {
+        self.producers = Some(self.world.producers(self.index % 2 == 1));
+    }
+
+    fn producer(&self, topic: u8) -> &Producer {
+        let [orders, refunds] = self.producers.as_ref().expect("the broker is there");
+        if topic == 0 { orders } else { refunds }
+    }
+
+    /// What a refused send comes to; `None` if that is not known.
+    fn refused(&self, error: &SendError, topic: u8, values: Vec<Value>) -> Option<What> {
+        match error {
+            SendError::Append(AppendError::Poisoned { .. }) => {
+                self.world.is_poisoned.store(true, Ordering::SeqCst);
+                None
+            }
+            SendError::PartlySent { sent, .. } => {
+                let found = sent.iter().zip(values);
+                let found = found.filter_map(|(at, value)| {
+                    at.map(|(partition, offset)| ((topic, partition), offset, value))
+                });
+                Some(What::Sent(found.collect()))
+            }
+            _ => Some(What::SendFailed(values)),
         }
     }
 

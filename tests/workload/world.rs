@@ -1,16 +1,18 @@
 //! What all processes share: two topics with eight live keys, a group, a clock that is moved by
 //! hand, the traps that make user code panic, and the recorder.
 
+use super::files::{Cut, Durabilities, Files};
 use super::history::{Description, Key, Offset, Recorder, Value, What, Who};
 use anabranch::assignor::{Assignment, Assignor, CooperativeStickyAssignor, Member, TopicLayout};
 use anabranch::partitioner::{Partitioner, TopicView};
+use anabranch::testing::SimDisk;
 use anabranch::{
     ConsumerGroup, GroupState, ManualClock, PartitionId, Producer, Record, Timestamp, Topic,
     TopicConfig, TopicPartition,
 };
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 pub(crate) const PROCESSES: u32 = 8;
@@ -111,6 +113,18 @@ impl Partitioner for NamedPartition {
 pub(crate) struct Variant {
     pub(crate) has_retention: bool,
     pub(crate) auto_commits: bool,
+    /// Whether processes have a thread each.
+    pub(crate) at_once: bool,
+    /// Whether the topics have files, on a simulated disk.
+    pub(crate) files: Option<Durabilities>,
+}
+
+/// What one broker, or one life of a process, has: gone in a crash.
+#[derive(Clone, Debug)]
+pub(crate) struct Stage {
+    pub(crate) topics: [Topic; 2],
+    pub(crate) group: ConsumerGroup,
+    pub(crate) files: Option<Files>,
 }
 
 #[derive(Debug)]
@@ -118,12 +132,16 @@ pub(crate) struct World {
     pub(crate) variant: Variant,
     pub(crate) recorder: Recorder,
     pub(crate) clock: ManualClock,
-    pub(crate) topics: [Topic; 2],
-    pub(crate) group: ConsumerGroup,
+    /// What a crash takes away and an opening brings back; `None` between the two.
+    pub(crate) stage: RwLock<Option<Stage>>,
     pub(crate) traps: Arc<Traps>,
     /// The keys that are written, and how often each key was. Held while topics grow, so that a
     /// partition that is counted under it is one that the group was told of.
     keys: Mutex<Keys>,
+    /// Keys that were not committed since their logs have lost records.
+    pub(crate) cut: Mutex<BTreeMap<Key, Cut>>,
+    /// Whether some partition takes nothing more until it is opened again.
+    pub(crate) is_poisoned: AtomicBool,
     values: AtomicU64,
     lives: AtomicU32,
 }
@@ -137,19 +155,46 @@ struct Keys {
 impl World {
     pub(crate) fn new(variant: Variant) -> Arc<World> {
         let clock = ManualClock::at(Timestamp::from_millis(1_700_000_000_000));
-        let config = TopicConfig::new().partitions(LIVE_KEYS_EACH).segment_bytes(SEGMENT_BYTES);
-        let mut config = config.clock(clock.clone());
-        if variant.has_retention {
-            config = config.retention_bytes(RETENTION_BYTES);
-            config = config.retention_time(Duration::from_secs(12 * 3600));
-        }
-        let make = |name| Topic::in_memory(name, config.clone()).expect("valid settings");
-        let topics = TOPICS.map(make);
         let traps = Arc::new(Traps::default());
-        let mut builder = ConsumerGroup::builder("billing")
-            .assignor(TrappedAssignor(Arc::clone(&traps)))
-            .max_poll_records(POLL_RECORDS_MAX)
-            .clock(clock.clone());
+        let live = (0..2).flat_map(|topic| (0..LIVE_KEYS_EACH).map(move |id| (topic, id)));
+        let world = World {
+            variant,
+            recorder: Recorder::default(),
+            clock,
+            stage: RwLock::new(None),
+            cut: Mutex::default(),
+            is_poisoned: AtomicBool::new(false),
+            traps,
+            keys: Mutex::new(Keys { live: live.collect(), writes: BTreeMap::new() }),
+            values: AtomicU64::new(0),
+            lives: AtomicU32::new(100),
+        };
+        world.raise(SimDisk::new());
+        Arc::new(world)
+    }
+
+    /// Sets the stage: topics in memory, or a broker over what is on a disk.
+    pub(crate) fn raise(&self, disk: SimDisk) {
+        let variant = self.variant;
+        let files = variant.files.map(|durabilities| Files::open(durabilities, disk, &self.clock));
+        let topics = [0, 1].map(|topic| {
+            let mut config = TopicConfig::new().partitions(LIVE_KEYS_EACH);
+            config = config.segment_bytes(SEGMENT_BYTES).clock(self.clock.clone());
+            if variant.has_retention {
+                config = config.retention_bytes(RETENTION_BYTES);
+                config = config.retention_time(Duration::from_secs(12 * 3600));
+            }
+            match &files {
+                None => Topic::in_memory(TOPICS[topic], config).expect("valid settings"),
+                Some(files) => files.topic(TOPICS[topic], files.durabilities.topics[topic], config),
+            }
+        });
+        let mut builder = match &files {
+            None => ConsumerGroup::builder("billing").clock(self.clock.clone()),
+            Some(files) => files.group("billing"),
+        };
+        builder = builder.assignor(TrappedAssignor(Arc::clone(&self.traps)));
+        builder = builder.max_poll_records(POLL_RECORDS_MAX);
         for topic in &topics {
             builder = builder.topic(topic);
         }
@@ -157,24 +202,29 @@ impl World {
             builder = builder.auto_commit(Some(Duration::from_secs(5)));
         }
         let group = builder.build().expect("valid settings");
-        let live = (0..2).flat_map(|topic| (0..LIVE_KEYS_EACH).map(move |id| (topic, id)));
-        Arc::new(World {
-            variant,
-            recorder: Recorder::default(),
-            clock,
-            topics,
-            group,
-            traps,
-            keys: Mutex::new(Keys { live: live.collect(), writes: BTreeMap::new() }),
-            values: AtomicU64::new(0),
-            lives: AtomicU32::new(100),
-        })
+        *self.stage.write().expect("as above") = Some(Stage { topics, group, files });
+    }
+
+    fn on_stage<T>(&self, look: impl FnOnce(&Stage) -> T) -> T {
+        look(self.stage.read().expect("as above").as_ref().expect("the stage is set"))
+    }
+
+    pub(crate) fn topics(&self) -> [Topic; 2] {
+        self.on_stage(|stage| stage.topics.clone())
+    }
+
+    pub(crate) fn group(&self) -> ConsumerGroup {
+        self.on_stage(|stage| stage.group.clone())
+    }
+
+    pub(crate) fn files(&self) -> Option<Files> {
+        self.on_stage(|stage| stage.files.clone())
     }
 
     pub(crate) fn producers(&self, lingers: bool) -> [Producer; 2] {
         let linger = if lingers { Duration::from_millis(50) } else { Duration::ZERO };
         [0, 1].map(|topic: usize| {
-            let builder = Producer::builder(&self.topics[topic]).linger(linger);
+            let builder = Producer::builder(&self.topics()[topic]).linger(linger);
             builder.partitioner(NamedPartition).build().expect("valid settings")
         })
     }
@@ -196,10 +246,12 @@ impl World {
         let mut keys = self.keys.lock().expect("as above");
         let writes = keys.writes.entry(key).or_default();
         *writes += 1;
-        if *writes == WRITES_MAX {
-            let fresh = (key.0, self.grow(key.0));
+        if *writes >= WRITES_MAX
+            && keys.live.contains(&key)
+            && let Some(fresh) = self.grow(key.0)
+        {
             keys.live.retain(|live| *live != key);
-            keys.live.push(fresh);
+            keys.live.push((key.0, fresh));
         }
     }
 
@@ -209,11 +261,14 @@ impl World {
         self.grow(topic);
     }
 
-    fn grow(&self, topic: u8) -> u32 {
-        let topic = &self.topics[usize::from(topic)];
+    fn grow(&self, topic: u8) -> Option<u32> {
+        let topic = &self.topics()[usize::from(topic)];
         let count = topic.partition_count();
-        topic.add_partitions(count + 1).expect("far from the limit");
-        count
+        match topic.add_partitions(count + 1) {
+            Ok(()) => Some(count),
+            Err(_) if self.variant.files.is_some() => None,
+            Err(error) => panic!("far from the limit: {error}"),
+        }
     }
 
     pub(crate) fn name(key: Key) -> TopicPartition {
@@ -229,16 +284,27 @@ impl World {
     }
 
     pub(crate) fn partition(&self, key: Key) -> anabranch::Partition {
-        self.topics[usize::from(key.0)].partition(key.1).expect("keys are partitions")
+        self.topics()[usize::from(key.0)].partition(key.1).expect("keys are partitions")
+    }
+
+    /// Where a consumer starts that a partition comes to: at what is committed, or, if its records
+    /// were lost, at the end of what was left; `None` if that is not known.
+    pub(crate) fn start(&self, key: Key) -> Option<Offset> {
+        let committed = self.committed(key)?;
+        match self.cut.lock().expect("as above").get(&key).copied() {
+            Some(Cut::At { stale, end }) if stale == committed => Some(end),
+            Some(Cut::Somewhere) => None,
+            _ => Some(committed),
+        }
     }
 
     pub(crate) fn committed(&self, key: Key) -> Option<Offset> {
-        self.group.committed(&World::name(key)).map(|committed| committed.offset)
+        self.group().committed(&World::name(key)).map(|committed| committed.offset)
     }
 
     /// What the group says that a member holds; `None` if it is not a member.
     pub(crate) fn held(&self, id: &str) -> Option<Vec<Key>> {
-        let members = self.group.describe().members;
+        let members = self.group().describe().members;
         let member = members.into_iter().find(|member| &*member.id == id && !member.is_away)?;
         Some(member.assignment.iter().chain(&member.revoking).map(World::key).collect())
     }
@@ -247,10 +313,10 @@ impl World {
     pub(crate) fn observe(&self) -> bool {
         let counts = {
             let _keys = self.keys.lock().expect("as above");
-            [self.topics[0].partition_count(), self.topics[1].partition_count()]
+            self.topics().map(|topic| topic.partition_count())
         };
         let invoked = self.recorder.tick();
-        let described = self.group.describe();
+        let described = self.group().describe();
         let mut description = Description {
             is_stable: described.state == GroupState::Stable,
             ..Description::default()
@@ -271,8 +337,8 @@ impl World {
         }
         let is_stable = description.is_stable;
         self.recorder.note(OBSERVER, invoked, What::Described(description));
-        if self.variant.has_retention {
-            for topic in &self.topics {
+        if self.variant.has_retention && self.variant.files.is_none() {
+            for topic in &self.topics() {
                 let partitions = u64::from(topic.partition_count());
                 let bytes = topic.stats().total.memory_bytes;
                 let limit = (partitions + 1) * (RETENTION_BYTES + MEMORY_CONSTANT);
