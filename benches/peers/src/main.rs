@@ -21,7 +21,6 @@ mod cases;
 mod contest;
 mod files;
 mod ours;
-#[cfg(feature = "broker")]
 mod ours_files;
 mod pace;
 mod payload;

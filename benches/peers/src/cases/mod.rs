@@ -64,7 +64,6 @@ pub(crate) fn child(flag: &str, args: &[String]) -> bool {
             memory::child(name, records.parse().expect("the parent passes a number"));
             true
         }
-        #[cfg(feature = "broker")]
         (files::reopen::CHILD_FLAG, [dir, records]) => {
             let records = records.parse().expect("the parent passes a number");
             crate::ours_files::leave_behind(dir.as_ref(), records);

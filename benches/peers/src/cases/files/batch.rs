@@ -22,7 +22,6 @@ fn contenders(size: &Size) -> Vec<Contender> {
     let (records, few) = (size.thousands(RECORDS), size.thousands(RECORDS / 10));
     let batches = Batches::of(BATCH);
     vec![
-        #[cfg(feature = "broker")]
         Contender::new("anabranch send_batch", move || {
             let dir = folder::fresh();
             Reading::rate(records, crate::ours_files::send_batches(dir.path(), records, BATCH))

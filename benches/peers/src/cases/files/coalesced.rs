@@ -23,7 +23,6 @@ fn contenders(size: &Size) -> Vec<Contender> {
     let records = size.thousands(RECORDS);
     let batches = Batches::of(RAW_BATCH);
     vec![
-        #[cfg(feature = "broker")]
         Contender::new("anabranch enqueue, flush", move || {
             let dir = folder::fresh();
             Reading::rate(records, crate::ours_files::enqueue(dir.path(), records))

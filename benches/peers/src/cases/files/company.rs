@@ -45,7 +45,6 @@ pub(crate) struct Company<'a> {
 fn contenders(size: &Size) -> Vec<Contender> {
     let sends = size.thousands(SENDS);
     vec![
-        #[cfg(feature = "broker")]
         Contender::new("anabranch send", move || {
             let dir = folder::fresh();
             crate::ours_files::in_company(dir.path(), |send, company| {

@@ -27,7 +27,6 @@ fn contenders(size: &Size) -> Vec<Contender> {
     let bytes = if size.is_small { BYTES / 10 } else { BYTES };
     let bytes_each = size.count(bytes / u64::from(PARTITIONS));
     vec![
-        #[cfg(feature = "broker")]
         Contender::new("anabranch open", {
             let mut filled: Option<(TempDir, u64)> = None;
             move || {

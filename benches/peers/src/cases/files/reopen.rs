@@ -21,7 +21,6 @@ pub(crate) const CASE: Case = Case {
 };
 
 /// How this program calls itself: `--leave-behind DIR RECORDS`.
-#[cfg(feature = "broker")]
 pub(crate) const CHILD_FLAG: &str = "--leave-behind";
 
 /// Makes 1 GiB of our batches.
@@ -35,7 +34,6 @@ fn contenders(size: &Size) -> Vec<Contender> {
     let batch_bytes = Batches::of(BATCH).bytes_each as u64;
     let above = size.thousands(ABOVE_BYTES / batch_bytes * BATCH);
     vec![
-        #[cfg(feature = "broker")]
         Contender::new("anabranch open", {
             let mut filled: Option<TempDir> = None;
             let mut expected = records - above;
@@ -85,7 +83,6 @@ fn read(name: &'static str, records: u64, above: u64, is_verified: bool) -> Cont
 }
 
 /// Has a process of its own append records and end without closing anything.
-#[cfg(feature = "broker")]
 fn leave_behind(dir: &std::path::Path, records: u64) {
     let program = std::env::current_exe().expect("the program is on disk");
     let output = std::process::Command::new(program)

@@ -32,7 +32,6 @@ pub(super) const READ_BYTES: usize = 64 << 10;
 fn contenders(size: &Size) -> Vec<Contender> {
     let (records, few) = (size.thousands(RECORDS), size.thousands(KAFKO_RECORDS));
     vec![
-        #[cfg(feature = "broker")]
         Contender::new("anabranch poll", {
             let mut filled: Option<TempDir> = None;
             move || {

@@ -29,7 +29,6 @@ const THREADS: u64 = 4;
 fn alone(size: &Size) -> Vec<Contender> {
     let (records, few) = (size.thousands(RECORDS), size.thousands(RECORDS / 10));
     vec![
-        #[cfg(feature = "broker")]
         ours("anabranch send", records, 1),
         raw(records).wanted(MILLIONS, 0.8),
         Contender::new("commitlog append_msg", move || {
@@ -44,16 +43,13 @@ fn alone(size: &Size) -> Vec<Contender> {
 fn four(size: &Size) -> Vec<Contender> {
     let (records, few) = (size.thousands(RECORDS), size.thousands(RECORDS / 10));
     vec![
-        #[cfg(feature = "broker")]
         ours("anabranch send, 4 threads", records, THREADS),
-        #[cfg(feature = "broker")]
         ours("anabranch send, 1 thread", records, 1).wanted(MILLIONS, 1.5),
         raw(records),
         kafko("kafko send, 4 tasks", few, THREADS, Under::TokioMain),
     ]
 }
 
-#[cfg(feature = "broker")]
 fn ours(name: &'static str, records: u64, threads: u64) -> Contender {
     Contender::new(name, move || {
         let dir = folder::fresh();

@@ -29,7 +29,6 @@ fn contenders(size: &Size, threads: u64) -> Vec<Contender> {
     let count = threads * each;
     let wanted = if threads == 1 { 0.95 } else { 1.3 };
     let mut contenders = vec![
-        #[cfg(feature = "broker")]
         Contender::new("anabranch send", move || {
             let dir = folder::fresh();
             let durability = anabranch::Durability::Synced;
