@@ -305,22 +305,19 @@ impl Shared {
             if (outcome.is_ok() || files.ended().is_some()) && !is_silent {
                 stripe = self.wake_under(stripe);
             }
-            if goes_on {
-                if let Some(flight) = flight {
-                    flight.land(outcome.clone());
-                }
-                first.get_or_insert(outcome);
-                continue;
-            }
             drop(stripe);
             // Those who have landed may be back before the next leader is ready.
             if let Some(flight) = flight {
                 flight.land(outcome.clone());
             }
-            if let Some(next) = next {
-                next.ask_leader();
+            first.get_or_insert(outcome);
+            if !goes_on {
+                if let Some(next) = next {
+                    next.ask_leader();
+                }
+                return first.unwrap_or(Ok(()));
             }
-            return first.unwrap_or(outcome);
+            stripe = self.stripe.lock();
         }
     }
 

@@ -88,6 +88,7 @@ pub(crate) fn who_comes_during_a_refused_write_is_told() {
     try_send(&log.partition, 1).expect_err("no space");
     disk.heal();
     let late = late.lock().unwrap().take().expect("it came");
+    assert!(late.is_done(), "nobody would ever tell");
     if let Ok(sent) = late.wait() {
         let values = log.values().unwrap();
         assert_eq!(values.get(usize::try_from(sent.offset).unwrap()), Some(&2), "{values:?}");
