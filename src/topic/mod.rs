@@ -141,11 +141,7 @@ impl Topic {
     }
 
     /// Opens the next partition, whose directory is there.
-    fn open_partition(
-        &self,
-        id: PartitionId,
-        is_new: bool,
-    ) -> Result<PartitionReport, OpenError> {
+    fn open_partition(&self, id: PartitionId, is_new: bool) -> Result<PartitionReport, OpenError> {
         let home = self.inner.home.as_ref().expect("only a topic in a directory opens partitions");
         let of = TopicPartition { topic: self.topic_name().clone(), partition: id };
         let settings = &self.inner.settings;
