@@ -80,11 +80,6 @@ impl<'a> Window<'a> {
         self.header_in_piece(position, HEADER_PIECE_BYTES)
     }
 
-    /// Whether a batch might start at `position`, by its header.
-    pub(crate) fn is_plausible_at(&mut self, position: u64) -> Result<bool, DiskError> {
-        Ok(self.header_in_piece(position, PIECE_BYTES)?.is_ok())
-    }
-
     /// Up to a piece of the bytes at `position`; none at the end.
     pub(crate) fn piece_at(&mut self, position: u64) -> Result<&[u8], DiskError> {
         self.bytes_at(position, PIECE_BYTES, PIECE_BYTES)
