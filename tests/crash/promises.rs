@@ -57,7 +57,7 @@ fn a_full_disk_refuses_and_works_again_once_there_is_room() {
 }
 
 /// The source of a poisoned append.
-fn poison(outcome: Result<u64, AppendError>) -> DiskError {
+fn poison(outcome: Result<u64, AppendError>) -> Box<DiskError> {
     match outcome {
         Err(AppendError::Poisoned { source, .. }) => source,
         other => panic!("a sync failed, and an append says {other:?}"),
