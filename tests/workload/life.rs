@@ -99,7 +99,10 @@ impl Notes {
             let mut cut = world.cut.lock().expect("as above");
             cut.retain(|key, _| !offsets.iter().any(|(of, _)| of == key));
             self.goes_back.store(!beyond.is_empty(), Ordering::SeqCst);
-            *self.moved.lock().expect("as above") = beyond;
+            if !explicitly || world.variant.auto_commits {
+                // What was committed explicitly is committed once more: the consumer does not count that.
+                *self.moved.lock().expect("as above") = beyond;
+            }
         }
         let end = |(key, _): &(Key, Offset)| (*key, world.partition(*key).log_end_offset());
         let ends = offsets.iter().map(end).collect();
@@ -219,7 +222,9 @@ impl Life {
         };
         let watched = before.iter().filter_map(position).collect();
         let poll = Poll { watched, ..noted(&records) };
-        let keys = poll.records.iter().map(|(key, _, _)| *key);
+        // Where records are gone, the position has moved as well.
+        let lost = poll.lost.iter().map(|(key, _)| *key);
+        let keys = poll.records.iter().map(|(key, _, _)| *key).chain(lost);
         self.notes.moved.lock().expect("as above").extend(keys);
         world.recorder.note(self.notes.who, invoked, What::Polled(poll));
         true
