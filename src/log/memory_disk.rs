@@ -101,9 +101,9 @@ impl MemoryDisk {
         self.0.lock().changes_left = Some(count);
     }
 
-    #[cfg(any(loom, shuttle))]
     /// Asks before each write to a segment, and, with `false`, before each sync of one, whether it is to
     /// fail.
+    #[cfg(any(loom, shuttle))]
     pub(crate) fn refuse_if(&self, refuses: impl FnMut(bool) -> bool + Send + 'static) {
         self.0.lock().refuses = Some(Refuses(Box::new(refuses)));
     }
