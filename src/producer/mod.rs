@@ -88,7 +88,8 @@ fn settle(topic: &Topic) -> Result<(), AppendError> {
         if !partition.has_files() {
             break;
         }
-        first = first.and(partition.settle_all());
+        let settled = partition.settle_all();
+        first = first.and(settled).and(partition.take_untold());
     }
     first
 }
@@ -300,8 +301,8 @@ impl Producer {
     ///
     /// # Errors
     ///
-    /// None for a topic in memory. Else [`SendError::Append`] with the first refusal; what was refused is
-    /// gone, and its deliveries say so.
+    /// None for a topic in memory. Else [`SendError::Append`] with the first refusal of records that were
+    /// enqueued since the last flush, by any producer; what was refused is gone, and its deliveries say so.
     pub fn flush(&self) -> Result<(), SendError> {
         let Inner { topic, accumulator, .. } = &*self.inner;
         let queued = accumulator.flush(topic);

@@ -61,6 +61,10 @@ pub(super) struct Commit {
     boarding: Option<Arc<Flight<Outcome>>>,
     /// How many were under way when the last flight landed: so many may come.
     companions: usize,
+    /// Whether those who board include enqueued records, whose senders need not wait.
+    has_enqueued: bool,
+    /// The first refusal of enqueued records that no flush has told of yet.
+    untold: Option<AppendError>,
 }
 
 impl Commit {
@@ -177,6 +181,7 @@ impl Shared {
         }
         let offset = stripe.log.open_push(record, record.timestamp.unwrap_or(now));
         let ticket = Ticket(stripe.commit.board());
+        stripe.commit.has_enqueued = true;
         let is_wanted = !stripe.waiting.is_empty();
         if !stripe.commit.is_busy && (is_wanted || stripe.log.unwritten_bytes() >= WORTH_A_WRITE) {
             drop(self.lead(stripe, files)); // the ticket tells
@@ -254,6 +259,11 @@ impl Shared {
         self.settle(stripe, files)
     }
 
+    /// The first refusal of enqueued records since this was last asked, whoever met it.
+    pub(crate) fn take_untold(&self) -> Outcome {
+        self.stripe.lock().commit.untold.take().map_or(Ok(()), Err)
+    }
+
     /// Waits until what was appended under this lock is carried, or carries it.
     fn settle<'s>(&'s self, mut stripe: MutexGuard<'s, Stripe>, files: &Files) -> Outcome {
         if !stripe.commit.is_busy {
@@ -278,6 +288,7 @@ impl Shared {
         let (mut first, mut led) = (None, 0);
         loop {
             let flight = stripe.commit.boarding.take();
+            let has_enqueued = std::mem::take(&mut stripe.commit.has_enqueued);
             let load = stripe.log.load();
             drop(stripe);
             let leading = Leading { shared: self, files, flight: flight.as_ref() };
@@ -288,6 +299,11 @@ impl Shared {
             drop(leading);
             stripe = self.stripe.lock();
             let outcome = self.land(&mut stripe, files, load, carried);
+            if let Err(refused) = &outcome
+                && (std::mem::take(&mut stripe.commit.has_enqueued) || has_enqueued)
+            {
+                stripe.commit.untold.get_or_insert_with(|| refused.clone());
+            }
             let next = stripe.commit.boarding.as_ref().filter(|next| next.has_waiting());
             let next = next.map(Arc::clone);
             let waiting = |flight: &Option<Arc<Flight<Outcome>>>| {

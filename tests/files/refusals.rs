@@ -1,7 +1,9 @@
 //! The disk refuses, fails or panics: who is told, what is seen, and how it goes on.
 
 use super::support::{Dir, append, config, first, numbers, values_from};
-use anabranch::{AppendError, Durability, FlushError, ReadError, Reader, Record};
+use anabranch::{
+    AppendError, Durability, FlushError, Producer, ReadError, Reader, Record, SendError,
+};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -102,6 +104,28 @@ fn a_refused_record_is_never_seen() {
             assert_eq!(values_from(&partition, 0), numbers(0..before + 3));
         }
     }
+}
+
+/// A reader met the refusal of what somebody else had enqueued: the sender's flush tells, once.
+#[test]
+fn flush_tells_of_a_refusal_that_somebody_else_met() {
+    let (is_full, hook) = switch();
+    let dir = Dir::new();
+    let broker = dir.open_gated(hook);
+    let topic = broker.create_topic("t", config(Durability::Written)).unwrap();
+    let producer = Producer::new(&topic);
+    append(&first(&topic), 0..1);
+    is_full.store(true, Ordering::Relaxed);
+    let delivery = producer.enqueue(Record::new("refused")).unwrap();
+    let mut reader = Reader::new([(first(&topic), 1)]);
+    assert!(reader.poll(Duration::ZERO).unwrap().is_empty());
+    assert!(delivery.wait().is_err());
+    is_full.store(false, Ordering::Relaxed);
+    let told = producer.flush();
+    assert!(matches!(told, Err(SendError::Append(AppendError::Disk { .. }))), "{told:?}");
+    assert_eq!(producer.flush(), Ok(()));
+    append(&first(&topic), 1..2);
+    assert_eq!(values_from(&first(&topic), 0), numbers(0..2));
 }
 
 #[test]
