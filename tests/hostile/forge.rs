@@ -1,12 +1,13 @@
 //! A good directory, and the tools to forge its files so that every checksum is right.
 
 use anabranch::{
-    Broker, Cleanup, Durability, Housekeeping, ManualClock, OpenError, Record, Timestamp,
-    TopicConfig,
+    Broker, Cleanup, Disk, DiskEntry, DiskFile, DiskLock, Durability, FileDisk, Housekeeping,
+    ManualClock, OpenError, OpenMode, Record, Timestamp, TopicConfig,
 };
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// A directory of its own, with another one beside it that nobody may touch.
 pub struct Place {
@@ -53,7 +54,7 @@ impl Place {
     pub fn open(&self) -> Result<Broker, OpenError> {
         let clock = ManualClock::at(Timestamp::from_millis(5_000));
         let builder = Broker::builder().housekeeping(Housekeeping::Manual).clock(clock);
-        builder.open(self.root())
+        builder.disk(Hasty(FileDisk)).open(self.root())
     }
 
     /// What stands outside, with its bytes.
@@ -166,4 +167,67 @@ pub fn crc32(bytes: &[u8]) -> u32 {
             (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg())
         })
     })
+}
+
+/// The real disk, without the syncs: nobody cuts the power here.
+#[derive(Debug)]
+struct Hasty(FileDisk);
+
+#[derive(Debug)]
+struct HastyFile(Arc<dyn DiskFile>);
+
+impl Disk for Hasty {
+    fn sync_dir(&self, _dir: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(Arc::new(HastyFile(self.0.open(path, mode)?)))
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        self.0.create_dir(path)
+    }
+
+    fn entries(&self, dir: &Path) -> io::Result<Vec<DiskEntry>> {
+        self.0.entries(dir)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.rename(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.0.remove_file(path)
+    }
+
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        self.0.remove_dir(path)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn DiskLock>> {
+        self.0.lock(path)
+    }
+}
+
+impl DiskFile for HastyFile {
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        self.0.read_at(buffer, position)
+    }
+
+    fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<usize> {
+        self.0.write_at(bytes, position)
+    }
+
+    fn set_len(&self, bytes: u64) -> io::Result<()> {
+        self.0.set_len(bytes)
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
 }

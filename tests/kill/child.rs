@@ -1,6 +1,8 @@
 //! What the child does, and how the parent starts it.
 
+use super::ledger::Ledger;
 use anabranch::{Broker, Cleanup, Durability, Partition, Record, TopicConfig, TopicPartition};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -46,6 +48,7 @@ fn this_is_the_child() {
     match std::env::var(ROLE).unwrap().as_str() {
         "work" => work(&dir),
         "hold" => hold(&dir),
+        "verify" => verify(&dir),
         other => panic!("{other} is nothing that a child can do"),
     }
 }
@@ -64,6 +67,25 @@ fn hold(dir: &Path) {
     topic.partition(0).unwrap().append(&[Record::new("held")]).unwrap();
     say("holds");
     std::thread::sleep(Duration::from_secs(60));
+}
+
+/// For power cuts: the lines that a worker said come from a file, and of these only what was to be on
+/// disk counts.
+fn verify(dir: &Path) {
+    let said = std::fs::read_to_string(std::env::var_os("ANABRANCH_KILL_SAID").unwrap()).unwrap();
+    let mut ledger = Ledger::default();
+    let counts_all = std::env::var_os("ANABRANCH_KILL_ALL").is_some();
+    let is_durable =
+        |line: &&str| counts_all || line.starts_with("a synced ") || line.starts_with("c ");
+    // The last line may be cut off; it was not said then.
+    let whole = &said[..said.rfind('\n').map_or(0, |end| end + 1)];
+    let lines = whole.lines().filter_map(|line| line.strip_prefix('@')).filter(is_durable);
+    let count = lines.inspect(|line| ledger.note(line)).count();
+    let broker = Broker::open(dir).unwrap();
+    ledger.check(&broker, &mut BTreeMap::new()).unwrap();
+    let torn = broker.recovery().partitions.iter().filter(|one| one.torn.is_some()).count();
+    broker.close().unwrap();
+    say(&format!("verified {count} {torn}"));
 }
 
 fn work(dir: &Path) {
