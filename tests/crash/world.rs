@@ -367,7 +367,6 @@ impl Lane {
         Ok(Some(Failed::Unknown(what)))
     }
 
-    #[expect(clippy::result_large_err, reason = "it is the error that committing has")]
     fn commit(&mut self, offset: u64, remark: String) -> Result<(), CommitError> {
         let of = self.of();
         let (consumer, _) = self.consumer.as_mut().expect("it has joined");

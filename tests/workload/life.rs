@@ -86,14 +86,14 @@ impl Notes {
             let assigned: BTreeSet<Key> = consumer.assignment().iter().map(World::key).collect();
             let is_committed = |key: &&Key| assigned.contains(*key) && !beyond.contains(*key);
             let committed = places.iter().filter(|(key, _)| is_committed(&key));
-            offsets.extend(committed.filter_map(|(key, position)| {
-                if !world.variant.at_once {
-                    return Some((*key, world.committed(*key)?));
-                }
+            for (key, position) in committed {
                 // What is committed by now may be another's, if this member was given up meanwhile. It has
                 // committed its position; or, if retention had overtaken that, no more than the start now.
-                Some((*key, (*position).max(world.partition(*key).log_start_offset())))
-            }));
+                let at_once = (*position).max(world.partition(*key).log_start_offset());
+                let known =
+                    if world.variant.at_once { Some(at_once) } else { world.committed(*key) };
+                offsets.extend(known.map(|offset| (*key, offset)));
+            }
         }
         if is_ok {
             let mut cut = world.cut.lock().expect("as above");
