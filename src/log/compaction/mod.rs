@@ -156,7 +156,7 @@ impl<'d> Pass<'d> {
     ///
     /// # Errors
     ///
-    /// As [`compact`].
+    /// [`CompactionError`] if a file could not be read or written, or is damaged.
     pub(crate) fn start(
         disk: &'d dyn Disk,
         dir: &'d Path,
