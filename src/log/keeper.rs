@@ -36,6 +36,8 @@ pub(crate) struct Keeper {
     log_start: Offset,
     /// Whether the last mark was synced.
     is_synced: bool,
+    /// Whether the list that is seen may be another than the one that is meant: a change of it failed.
+    is_list_unsure: bool,
 }
 
 impl Keeper {
@@ -47,8 +49,18 @@ impl Keeper {
         sealed: Vec<SegmentFacts>,
         log_start: Offset,
     ) -> Keeper {
-        let (dir, unlisted, is_synced) = (dir.to_owned(), Vec::new(), true);
-        Keeper { disk, dir, mark_file, mark, epochs, sealed, unlisted, log_start, is_synced }
+        Keeper {
+            disk,
+            dir: dir.to_owned(),
+            mark_file,
+            mark,
+            epochs,
+            sealed,
+            unlisted: Vec::new(),
+            log_start,
+            is_synced: true,
+            is_list_unsure: false,
+        }
     }
 
     /// The base offset of the segment that the mark is in.
@@ -135,6 +147,10 @@ impl Keeper {
         index: Option<&SegmentIndex>,
     ) -> Result<(), DiskError> {
         self.note(Vec::new(), reached, |_| None)?;
+        if self.is_list_unsure {
+            // The next opening looks at nothing, so it must not see what may be gone after it.
+            self.store_list(self.log_start)?;
+        }
         if let Some(index) = index {
             self.store_index(index, reached.position)?;
         }
@@ -166,7 +182,9 @@ impl Keeper {
     }
 
     fn store_all(&mut self, log_start: Offset, all: Vec<SegmentFacts>) -> Result<(), DiskError> {
+        self.is_list_unsure = true;
         segments_file::store(&*self.disk, &self.dir, log_start, &all)?;
+        self.is_list_unsure = false;
         self.unlisted.clear();
         self.sealed = all;
         self.log_start = log_start;

@@ -5,9 +5,9 @@ pub(crate) use super::lies::{LIE, Lie};
 use super::model::{Ending, Model, Seen, Setup};
 use anabranch::testing::SimDisk;
 use anabranch::{
-    AppendError, Broker, CommitError, Consumer, ConsumerGroup, FlushError, Housekeeping,
-    ManualClock, OffsetAndMetadata, OpenError, Partition, ReadError, Record, Timestamp, TopicError,
-    TopicPartition,
+    AppendError, Broker, CommitError, Consumer, ConsumerGroup, Durability, FlushError,
+    Housekeeping, ManualClock, OffsetAndMetadata, OpenError, Partition, ReadError, Record,
+    Timestamp, TopicError, TopicPartition,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -203,6 +203,8 @@ impl World {
                 self.broker.tick();
                 for Lane { model, partition, .. } in &mut self.lanes {
                     model.started(partition.log_start_offset());
+                    // It has written what was pending.
+                    model.show(partition.high_watermark().max(model.end));
                 }
                 Ok(None)
             }
@@ -296,9 +298,7 @@ impl Lane {
                     Ok(None)
                 }
                 Err(FlushError::Disk { source, .. }) => {
-                    if self.model.setup.durability != anabranch::Durability::Memory {
-                        self.model.refuse();
-                    }
+                    self.refuse();
                     Ok(Some(Failed::Refused(source.to_string())))
                 }
                 Err(FlushError::Poisoned { source, .. }) => self.poisoned(source.to_string()),
@@ -354,11 +354,19 @@ impl Lane {
             }
             Ok(at) => Err(format!("appended at {at}, not {offset}")),
             Err(AppendError::Disk { source, .. }) => {
-                self.model.refuse();
+                self.refuse();
                 Ok(Some(Failed::Refused(source.to_string())))
             }
             Err(AppendError::Poisoned { source, .. }) => self.poisoned(source.to_string()),
             Err(error) => Err(format!("{error:?}")),
+        }
+    }
+
+    /// What was not written before is not in the log, unless it is shown before it is written.
+    fn refuse(&mut self) {
+        if self.model.setup.durability != Durability::Memory {
+            self.model.show(self.partition.high_watermark().max(self.model.end));
+            self.model.refuse();
         }
     }
 
