@@ -1,7 +1,7 @@
 //! Crashes between any two calls to the disk: what is there opens, and is what it was before or after.
 
-use super::support::{Log, config, found, open, values};
-use anabranch::testing::SimDisk;
+use super::support::{LOG, Log, config, found, open, values};
+use anabranch::testing::{Fate, SimDisk, Unsynced};
 use anabranch::{Cleanup, Durability, Record};
 use std::collections::BTreeMap;
 
@@ -42,6 +42,24 @@ pub(crate) fn records_are_deleted_whole() {
         let values = found(image);
         assert!(values == Vec::from_iter(0..20) || values == Vec::from_iter(12..20), "{values:?}");
     });
+}
+
+/// The mark's segment among them; an older one is still there when the power goes.
+pub(crate) fn segments_go_in_any_order() {
+    let disk = SimDisk::new();
+    let log = Log::open(&disk, Durability::Written);
+    log.send(0..12);
+    log.partition.flush().unwrap();
+    log.send(12..30);
+    let base = log.partition.delete_records(27).unwrap();
+    assert_eq!(base, 27);
+    let image = disk.power_cut(|change| match change {
+        Unsynced::Remove { path } if path.ends_with(&LOG[5..]) => Fate::Absent,
+        _ => Fate::Whole,
+    });
+    assert!(image.read(LOG).is_ok(), "the first segment is left over");
+    assert_eq!(found(&image), [27, 28, 29]);
+    assert!(image.read(LOG).is_err());
 }
 
 pub(crate) fn compaction_keeps_the_last_of_each_key() {

@@ -13,6 +13,7 @@ use crate::ids::Offset;
 use crate::log::facts::{FileKind, SegmentFacts, file_name};
 use crate::log::mark::{MARK_FILE, Mark};
 use crate::log::segments_file::SEGMENTS_FILE;
+use crate::sync::planted::{Bug, planted};
 
 #[derive(Debug)]
 pub(super) struct Plan {
@@ -109,7 +110,9 @@ impl Plan {
             return false;
         };
         let end = next.unwrap_or(mark.segment);
-        end <= mark.segment && end <= self.log_start
+        // Where the mark's own is gone as well, the next file may stand behind it.
+        let is_mark_below = mark.end_offset <= self.log_start && !planted(Bug::BlameOldMark);
+        end <= self.log_start && (end <= mark.segment || is_mark_below)
     }
 
     /// A replacement counts if the list names exactly it. Whether it does is found out before
