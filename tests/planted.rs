@@ -73,6 +73,7 @@ found! {
     writing_small_files_in_place: ReplaceInPlace by crashing::a_log_opens_after_a_crash_anywhere;
     listing_a_topic_before_its_directories: ListBeforeDirs by crashing::a_log_opens_after_a_crash_anywhere;
     removing_segments_before_the_list_forgets_them: RemoveBeforeList by crashing::records_are_deleted_whole;
+    compacting_on_after_a_refusal: CompactOn by crashing::a_refused_compaction_is_finished_later;
     blaming_a_mark_below_the_start: BlameOldMark by crashing::segments_go_in_any_order;
     swapping_before_the_list_names_it: SwapBeforeList by crashing::compaction_keeps_the_last_of_each_key;
 

@@ -117,6 +117,8 @@ pub enum Bug {
     SkipReadCrc,
     /// Retention removes segments before the list forgets them.
     RemoveBeforeList,
+    /// Compaction goes on after the disk has refused to put a piece in place.
+    CompactOn,
     /// What is left of segments below the start is kept if the mark's segment was among them.
     BlameOldMark,
     /// A compacted segment takes its place before the list names it.

@@ -46,8 +46,8 @@ pub(crate) struct Files {
     pub(super) keeper: Mutex<Keeper>,
     store: Mutex<Store>,
     pub(super) segments: RwLock<Segments>,
-    /// Held by who compacts.
-    pub(super) compacting: Mutex<()>,
+    /// Held by who compacts; whether that is over until the partition is opened again.
+    pub(super) compacting: Mutex<bool>,
     /// The first offset that can be read. Relaxed: who must not miss a move is told otherwise.
     log_start: AtomicU64,
     /// The offset below which all is on disk. Relaxed: stored under `keeper`.
@@ -134,7 +134,7 @@ impl Files {
             keeper: Mutex::new(keeper),
             store: Mutex::new(store),
             segments: RwLock::new(segments),
-            compacting: Mutex::new(()),
+            compacting: Mutex::new(false),
             log_start: AtomicU64::new(log_start),
             synced: AtomicU64::new(synced),
             epoch: AtomicI32::new(epoch),
