@@ -73,6 +73,7 @@ found! {
     writing_small_files_in_place: ReplaceInPlace by crashing::a_log_opens_after_a_crash_anywhere;
     listing_a_topic_before_its_directories: ListBeforeDirs by crashing::a_log_opens_after_a_crash_anywhere;
     removing_segments_before_the_list_forgets_them: RemoveBeforeList by crashing::records_are_deleted_whole;
+    blaming_a_mark_below_the_start: BlameOldMark by crashing::segments_go_in_any_order;
     swapping_before_the_list_names_it: SwapBeforeList by crashing::compaction_keeps_the_last_of_each_key;
 
     syncing_again_after_a_failure: RetrySync by failing::a_failed_sync_is_not_made_good_by_another;
@@ -90,4 +91,10 @@ found! {
     committing_in_the_epoch_to_come: CommitComingEpoch by committing::a_group_reads_what_took_the_place_of_what_it_read;
     ending_an_epoch_behind_the_log: EndBehindLog by committing::a_group_goes_on_where_a_log_was_cut_twice;
     not_syncing_a_commit: CommitUnsynced by committing::a_power_cut_keeps_what_was_committed;
+}
+
+/// A compaction that the disk refuses half way poisons the partition: nothing can go wrong behind it.
+#[test]
+fn a_refused_compaction_is_finished_later() {
+    crashing::a_refused_compaction_is_finished_later();
 }

@@ -143,6 +143,8 @@ pub enum Bug {
     SkipReadCrc,
     /// Retention removes segments before the list forgets them.
     RemoveBeforeList,
+    /// What is left of segments below the start is kept if the mark's segment was among them.
+    BlameOldMark,
     /// A compacted segment takes its place before the list names it.
     SwapBeforeList,
     /// A small file is written over instead of replaced.

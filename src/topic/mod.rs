@@ -8,6 +8,7 @@
 //! | `config.rs` | Settings, the rule for names. |
 //! | `partition.rs` | A partition, as users hold it. |
 //! | `shared.rs` | One log, its stripe lock, who waits for it. |
+//! | `ending.rs` | Flushing, housekeeping, the end. |
 //! | `settle.rs` | From an append to the files: who writes, who waits. |
 //! | `files.rs` `session.rs` | The files of a partition; the note of a good end. |
 //! | `cursor.rs` | A place in a partition from which to read on. |
@@ -20,6 +21,7 @@ mod clean;
 mod config;
 mod cursor;
 mod distance;
+mod ending;
 mod fetcher;
 mod files;
 #[cfg(all(test, loom))]

@@ -13,6 +13,7 @@ use crate::ids::Offset;
 use crate::log::facts::{FileKind, SegmentFacts, file_name};
 use crate::log::mark::{MARK_FILE, Mark};
 use crate::log::segments_file::SEGMENTS_FILE;
+use crate::sync::planted::{Bug, planted};
 
 #[derive(Debug)]
 pub(super) struct Plan {
@@ -107,7 +108,8 @@ impl Plan {
     fn is_below_start(&self, base: Offset, next: Option<Offset>, mark: Option<Mark>) -> bool {
         let Some(mark) = mark.filter(|_| !self.is_rebuild) else { return false };
         let end = next.or(Some(mark.segment).filter(|segment| *segment > base));
-        end.is_some_and(|end| end <= self.log_start)
+        let is_blamed = |end| end > mark.segment && planted(Bug::BlameOldMark);
+        end.is_some_and(|end| end <= self.log_start && !is_blamed(end))
     }
 
     /// A replacement counts if the list names exactly it, and not the segment that is there: one that
