@@ -18,7 +18,7 @@
 //! | `objections.rs` | Each statement objects to what violates it. |
 //!
 //! Settings, with what they are in every run and in the full tier. A run takes some 90 s of one core
-//! unoptimized and opens 70,000 images; the full tier opens some 10^7 and takes hours, optimized.
+//! unoptimized and opens 57,000 images; the full tier opens some 10^7 and takes hours, optimized.
 //!
 //! | Variable | Meaning | Run | Full |
 //! |---|---|---|---|
