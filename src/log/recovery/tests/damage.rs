@@ -175,7 +175,7 @@ fn a_far_offset_in_the_last_segment_is_no_gap() {
     disk.put(Path::new(dir()).join("segments"), &[]);
     let path = Path::new(dir()).join("00000000000000000006.log");
     let whole = disk.get(&path).expect("it is there");
-    for at in (0..whole.len()).step_by(7) {
+    for at in 0..whole.len() {
         let mut file = whole.clone();
         file[at] = 1;
         disk.put(&path, &file);
