@@ -87,8 +87,9 @@ impl Notes {
             let is_committed = |key: &&Key| assigned.contains(*key) && !beyond.contains(*key);
             let committed = places.iter().filter(|(key, _)| is_committed(&key));
             offsets.extend(committed.filter_map(|(key, position)| {
+                let now = world.committed(*key)?;
                 if !world.variant.at_once {
-                    return Some((*key, world.committed(*key)?));
+                    return Some((*key, now));
                 }
                 // What is committed by now may be another's, if this member was given up meanwhile. It has
                 // committed its position; or, if retention had overtaken that, no more than the start now.
