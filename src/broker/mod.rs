@@ -27,7 +27,7 @@ pub use housekeeping::Housekeeping;
 
 use crate::clock::Clock;
 use crate::error::GroupError;
-use crate::error::{DiskError, FlushError, OpenError, ReadError, TopicError};
+use crate::error::{AppendError, DiskError, FlushError, OpenError, ReadError, TopicError};
 use crate::group::OffsetAndMetadata;
 use crate::group::journal::{OFFSETS_TOPIC, OffsetsJournal};
 use crate::group::{ConsumerGroup, ConsumerGroupBuilder};
@@ -230,7 +230,7 @@ impl Broker {
         registry.topics.values().filter(|topic| topic.name() != OFFSETS_TOPIC).cloned().collect()
     }
 
-    /// Deletes a topic and its files. Handles to it take and return nothing more; what was read stays.
+    /// Deletes a topic, its files, and what groups have committed for it. Handles to it take and return nothing more; what was read stays.
     ///
     /// # Errors
     ///
@@ -246,13 +246,21 @@ impl Broker {
         }
         registry.topics.remove(name);
         topic.abandon();
+        // What groups have committed for it is of no use to a topic of that name to come. Where that
+        // cannot be kept now, such a topic's groups find offsets beyond its end, and are reset.
+        let forgotten = self.inner.journal.forget_topic(topic.topic_name());
         if let Some(directory) = &self.inner.directory {
             directory.finish_deleting().map_err(|error| TopicError::Disk {
                 topic: name.into(),
                 source: Box::new(error),
             })?;
         }
-        Ok(())
+        match forgotten {
+            Err(AppendError::Disk { source, .. } | AppendError::Poisoned { source, .. }) => {
+                Err(TopicError::Disk { topic: name.into(), source })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Starts the settings of a consumer group. What it commits is kept in the directory: when it is

@@ -186,6 +186,36 @@ fn a_group_goes_on_where_it_was() {
 }
 
 #[test]
+fn a_topic_that_is_made_anew_meets_no_commits_of_the_former() {
+    let dir = Dir::new();
+    let broker = dir.open();
+    let of = TopicPartition::new("orders", 0);
+    let group = |broker: &Broker| {
+        let topic = broker.topic("orders").unwrap();
+        broker.consumer_group("billing").topic(&topic).build().unwrap()
+    };
+    let topic = broker.create_topic("orders", TopicConfig::new()).unwrap();
+    append(&first(&topic), 0..10);
+    let billing = group(&broker);
+    let mut consumer = billing.join("worker").unwrap();
+    consumer.poll(Duration::ZERO).unwrap();
+    consumer.commit().unwrap();
+    drop((consumer, billing));
+    broker.delete_topic("orders").unwrap();
+    assert_eq!(broker.groups(), []);
+    for reopened in [false, true] {
+        let broker = if reopened {
+            broker.close().unwrap();
+            dir.open()
+        } else {
+            broker.create_topic("orders", TopicConfig::new()).unwrap();
+            broker.clone()
+        };
+        assert_eq!(group(&broker).committed(&of), None);
+    }
+}
+
+#[test]
 fn a_broker_in_memory_has_the_same_surface() {
     let broker = Broker::in_memory();
     let topic = broker.create_topic("orders", TopicConfig::new()).unwrap();

@@ -142,7 +142,8 @@ pub(crate) fn durable_commits(history: &History) -> Vec<String> {
                 if reopened.are_commits_covered && last.is_some() && now != last {
                     found.push(format!("{last:?} was committed of {key:?}, and now {now:?} is"));
                 }
-                committed.extend(now.map(|now| (key, now)));
+                // One that was refused and is there all the same may go with the next power cut.
+                committed.extend(now.filter(|_| now == last).map(|now| (key, now)));
             }
             _ => {}
         }

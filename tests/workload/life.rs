@@ -87,12 +87,11 @@ impl Notes {
             let is_committed = |key: &&Key| assigned.contains(*key) && !beyond.contains(*key);
             let committed = places.iter().filter(|(key, _)| is_committed(&key));
             for (key, position) in committed {
+                let Some(now) = world.committed(*key) else { continue };
                 // What is committed by now may be another's, if this member was given up meanwhile. It has
                 // committed its position; or, if retention had overtaken that, no more than the start now.
                 let at_once = (*position).max(world.partition(*key).log_start_offset());
-                let known =
-                    if world.variant.at_once { Some(at_once) } else { world.committed(*key) };
-                offsets.extend(known.map(|offset| (*key, offset)));
+                offsets.push((*key, if world.variant.at_once { at_once } else { now }));
             }
         }
         if is_ok {

@@ -32,8 +32,8 @@ pub(super) use log::{OffsetsLog, Ticket};
 
 use super::OffsetAndMetadata;
 use super::offsets::{Backing, Change, Committed, Offsets};
-use crate::error::{CommitError, GroupError, ReadError};
-use crate::ids::{GroupId, Map, Timestamp, TopicPartition};
+use crate::error::{AppendError, CommitError, GroupError, ReadError};
+use crate::ids::{GroupId, Map, Timestamp, TopicName, TopicPartition};
 use crate::record::Record;
 use crate::sync::Mutex;
 use crate::topic::{Partition, Reader};
@@ -194,6 +194,24 @@ impl OffsetsJournal {
         settled.map_err(not_durable)?;
         self.groups.lock().remove(id);
         Ok(had_any)
+    }
+
+    /// Forgets what all groups have committed for a topic, in the log as well: the topic is gone, and
+    /// another of its name has other records.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError`] if that could not be made durable for one of them.
+    pub(crate) fn forget_topic(&self, topic: &TopicName) -> Result<(), AppendError> {
+        let all: Vec<Arc<Offsets>> = self.groups.lock().values().cloned().collect();
+        for offsets in all {
+            let of_topic = offsets.all().into_iter().filter(|(of, _)| of.topic == *topic);
+            let gone: Vec<Change> = of_topic.map(|(of, _)| (of, None)).collect();
+            if !gone.is_empty() {
+                offsets.begin(offsets.prepare(gone))?.settle()?;
+            }
+        }
+        Ok(())
     }
 }
 
