@@ -10,7 +10,7 @@ use crate::ours::{self, Subscriber};
 use crate::payload::Payloads;
 use anabranch::{
     Broker, Cleanup, Disk, DiskEntry, DiskFile, DiskLock, Durability, FileDisk, Housekeeping,
-    OpenMode, Producer, Record, Topic, TopicConfig,
+    OpenMode, Record, Topic, TopicConfig,
 };
 use std::io;
 use std::path::Path;
