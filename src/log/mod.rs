@@ -73,6 +73,10 @@ pub(crate) const FIRST_CHUNK_BYTES: usize = 64 << 10;
 /// and an index look-up stays in the cache.
 pub(crate) const CHUNK_BYTES: usize = 4 << 20;
 
+/// As [`CHUNK_BYTES`], for a log whose older records are in its files: what is kept in memory is little,
+/// and to touch more of it for the first time costs more than it saves.
+pub(crate) const CHUNK_BYTES_WITH_FILES: usize = 1 << 20;
+
 /// The appending half of a log.
 #[derive(Debug)]
 pub(crate) struct Appender {

@@ -109,7 +109,7 @@ impl Default for TopicConfig {
             max_batch_bytes: 1 << 20,
             durability: None,
             cleanup: Cleanup::Delete,
-            cache_bytes: 16 << 20,
+            cache_bytes: 4 << 20,
             flush_interval: Some(Duration::from_secs(5)),
             min_compaction_lag: Duration::ZERO,
             delete_retention: Duration::from_secs(24 * 60 * 60),
@@ -193,7 +193,7 @@ impl TopicConfig {
     }
 
     /// How much memory the latest records of each partition take in a topic in a directory, beyond two
-    /// chunks of up to 4 MiB. Default: 16 MiB.
+    /// chunks of up to 1 MiB. Default: 4 MiB.
     ///
     /// Older ones are read from their file, and checked each time. Raising it spares that.
     pub fn cache_bytes(mut self, bytes: u64) -> Self {

@@ -55,7 +55,7 @@ pub use stats::{PartitionStats, TopicStats};
 
 use crate::error::{FlushError, OpenError, TopicError};
 use crate::ids::{PartitionId, Timestamp, TopicName, TopicPartition};
-use crate::log::CHUNK_BYTES;
+use crate::log::CHUNK_BYTES_WITH_FILES;
 use crate::log::report::PartitionReport;
 use crate::sync::{Arc, Mutex, Shelf};
 use shared::Settings;
@@ -146,7 +146,10 @@ impl Topic {
         // What a chunk holds is kept in a file, so its size does not follow what is retained.
         let count = config.partitions;
         let topic = Topic {
-            inner: Arc::new(Inner::new(Settings::new(name, config, CHUNK_BYTES), Some(home))),
+            inner: Arc::new(Inner::new(
+                Settings::new(name, config, CHUNK_BYTES_WITH_FILES),
+                Some(home),
+            )),
         };
         let mut reports = Vec::new();
         for id in 0..count {
