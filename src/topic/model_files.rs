@@ -40,7 +40,7 @@ pub(crate) fn open(disk: &MemoryDisk, config: TopicConfig, chunk_bytes: usize) -
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
     let session = Arc::new(Session::open(Arc::clone(&disk), Path::new(ROOT)).unwrap());
     let of = TopicPartition::new("t", 0);
-    let opened = Files::open(&disk, Path::new(DIR), &of, &config, &session).unwrap();
+    let opened = Files::open(&disk, Path::new(DIR), &of, &config, &session, true).unwrap();
     let settings = Settings::new("t".into(), config, chunk_bytes);
     Partition { shared: sync::Arc::new(Shared::with_files(settings, 0, opened)) }
 }
