@@ -35,6 +35,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// The longest file whose positions Kafka's index can tell.
+const SEGMENT_BYTES_MAX: u64 = i32::MAX as u64;
+
 /// Behind so many bytes the index of the active segment is stored: what an opening after a crash builds
 /// anew at most, beyond what it reads anyway.
 const INDEX_STORED_AFTER: u64 = 64 << 20;
@@ -115,7 +118,7 @@ impl Files {
         let Recovered { sealed, log_start, active, mark, mark_file, epochs, was_clean, report } =
             found;
         let durability = config.durability_on_disk();
-        let segment_bytes_max = config.segment_bytes as u64;
+        let segment_bytes_max = (config.segment_bytes as u64).min(SEGMENT_BYTES_MAX);
         let preallocates = durability == Durability::Synced;
         let (end_offset, index) = (active.end_offset, active.index);
         let home = Home { segment: active.base_offset, position: active.bytes };
