@@ -115,7 +115,8 @@ impl Producer {
     /// # Errors
     ///
     /// [`SendError`] if no partition was found or the partition refused the record. Nothing was
-    /// appended.
+    /// appended; unless a sync failed ([`AppendError::Poisoned`](crate::AppendError::Poisoned)), when that
+    /// is not known.
     #[inline]
     pub fn send(&self, record: Record<'_>) -> Result<RecordMetadata, SendError> {
         let Inner { topic, router, accumulator } = &*self.inner;
@@ -211,6 +212,11 @@ impl Producer {
     /// Without linger (the default) a record is appended at once if its partition is idle; while
     /// another thread appends to it, records gather, and are appended together by whoever comes to
     /// it first. With linger they gather until the batch is full or due.
+    ///
+    /// In a directory a record without linger joins the batch at the end of its partition, and has its
+    /// offset; it is written, with those around it, once there are 64 KiB of them, when somebody waits for
+    /// one or flushes, when a reader has nothing else to read, or by the broker's housekeeping. Readers see
+    /// it then.
     ///
     /// No thread of the producer's own watches the time: a batch that is due is appended by the next
     /// `enqueue`, or by [`tick`](Self::tick), [`flush`](Self::flush), [`Delivery::wait`], or the drop

@@ -139,7 +139,8 @@ impl TopicConfig {
     /// Default: without limit.
     ///
     /// Whole chunks are dropped, so up to one chunk more is kept: an eighth of this, between 64 KiB
-    /// and 4 MiB. Raising it costs that much memory.
+    /// and 4 MiB. Raising it costs that much memory. In a directory, whole segments are dropped from the
+    /// disk, by the broker's housekeeping.
     pub fn retention_bytes(mut self, bytes: u64) -> Self {
         self.retention_bytes = Some(bytes);
         self
@@ -149,7 +150,8 @@ impl TopicConfig {
     ///
     /// A chunk is dropped when all its records are stamped longer ago than this, which appends to the
     /// partition and [`Topic::apply_retention`](crate::Topic::apply_retention) take note of. What
-    /// counts is the records' timestamps: records that carry old ones are dropped early.
+    /// counts is the records' timestamps: records that carry old ones are dropped early. In a directory
+    /// it is segments, and the broker's housekeeping.
     pub fn retention_time(mut self, span: Duration) -> Self {
         self.retention_time = Some(span);
         self
@@ -159,7 +161,8 @@ impl TopicConfig {
     /// Default: 1 GiB, as in Kafka.
     ///
     /// In memory a partition never uses pieces larger than 4 MiB, so only smaller values have an
-    /// effect: retention is more exact, and appends make new pieces more often.
+    /// effect: retention is more exact, and appends make new pieces more often. In a directory it is the
+    /// size of a segment's file, up to 2 GiB, which is what Kafka's index can tell.
     pub fn segment_bytes(mut self, bytes: usize) -> Self {
         self.segment_bytes = bytes;
         self

@@ -58,13 +58,16 @@ impl Partition {
 
     /// Appends records as one batch, whole or not at all, and returns the offset of the first.
     ///
-    /// The batch is visible to readers when this returns.
+    /// Returns when the topic's durability is reached; the batch is visible to readers then.
     ///
     /// # Errors
     ///
     /// [`AppendError::Empty`] without records, [`AppendError::TooLarge`] if the batch exceeds
     /// `max_batch_bytes`, [`AppendError::WrongPartition`] if a record names another partition,
-    /// [`AppendError::NegativeTimestamp`] for a time before 1970. The log is unchanged.
+    /// [`AppendError::NegativeTimestamp`] for a time before 1970, [`AppendError::NoKey`] in a compacted
+    /// topic, [`AppendError::Disk`] if the disk refuses, [`AppendError::Closed`] behind a closed broker.
+    /// The log is unchanged. After a sync that failed, [`AppendError::Poisoned`]: whether this batch is on
+    /// the disk is not known.
     pub fn append(&self, records: &[Record<'_>]) -> Result<Offset, AppendError> {
         let misplaced = |record: &&Record<'_>| record.partition.is_some_and(|id| id != self.id());
         if let Some(named) = records.iter().find(misplaced).and_then(|record| record.partition) {
@@ -157,7 +160,9 @@ impl Partition {
     ///
     /// # Errors
     ///
-    /// [`AppendError::BeyondEnd`] if `before` is beyond the high watermark.
+    /// [`AppendError::BeyondEnd`] if `before` is beyond the high watermark; in a directory also
+    /// [`AppendError::Disk`], [`AppendError::Poisoned`] and [`AppendError::Closed`]. The start is where it
+    /// was.
     pub fn delete_records(&self, before: Offset) -> Result<Offset, AppendError> {
         self.shared.delete_records(before)
     }
@@ -167,7 +172,8 @@ impl Partition {
     ///
     /// # Errors
     ///
-    /// None for a topic in memory.
+    /// None for a topic in memory. Else [`FlushError`] if the disk refuses a write or a sync, or the broker
+    /// is closed.
     pub fn flush(&self) -> Result<Offset, FlushError> {
         self.shared.flush()
     }
