@@ -115,7 +115,7 @@ impl Producer {
     /// # Errors
     ///
     /// [`SendError`] if no partition was found or the partition refused the record. Nothing was
-    /// appended; unless a sync failed ([`AppendError::Poisoned`](crate::AppendError::Poisoned)), when that
+    /// appended; unless a sync failed ([`AppendError::Poisoned`]), when that
     /// is not known.
     #[inline]
     pub fn send(&self, record: Record<'_>) -> Result<RecordMetadata, SendError> {
