@@ -11,7 +11,8 @@
 //! | `lookup` | Reading by offset and by time, against a linear scan. |
 //! | `topics` | Names, partition counts, growth under load, statistics. |
 //! | `sending` | `send`, `send_batch`, and who chooses the partition. |
-//! | `queueing` | `enqueue`: when a batch is appended, and when the buffer is full. |
+//! | `joining` | `enqueue` without linger: batches that are open, and who sees them. |
+//! | `queueing` | `enqueue` with linger: when a batch is appended, and when the buffer is full. |
 //! | `waiting` | Blocked polls, wakers, turns. |
 //! | `hostile` | User code that panics, blocks, or comes back in. |
 //! | `workload` | Many threads at random; `checker` says what must be true of their history. |
@@ -23,6 +24,8 @@
 mod checker;
 #[path = "memory/hostile.rs"]
 mod hostile;
+#[path = "memory/joining.rs"]
+mod joining;
 #[path = "memory/lookup.rs"]
 mod lookup;
 #[path = "memory/model.rs"]

@@ -59,7 +59,7 @@ impl Point {
     }
 
     fn published(self) -> Published {
-        Published { bytes: self.bytes, records: self.records, is_sealed: false }
+        Published { bytes: self.bytes, records: self.records, ..Published::default() }
     }
 }
 

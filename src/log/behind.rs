@@ -1,25 +1,29 @@
-//! The appending half of a log with files: batches that stay open, and what goes to the files.
+//! The appending half of a log: batches that stay open, and what goes to the files.
 //!
 //! ```text
-//!   open_push ─► open batch ─┬─ full, or something else is appended ─► closed: has its CRC
+//!   open_push ─► open batch ─┬─ full, or something else is appended ───► closed
+//!                            ├─ in memory: a reader wants it ──────────► closed: it is shown
 //!                            └─ load: what is not written, to be carried to the files
 //!
 //!   load ─► (written) ─► wrote ─► (synced, where that is waited for) ─► show ─► readers
 //!     └───► (refused) ─► give_up: the log ends where it was written to
 //! ```
 
-use super::batch::{HEADER_BYTES, OpenBatch, record_bytes_max};
+use super::backlog::Backlog;
+use super::batch::OpenBatch;
 use super::{Appender, Chunk, GivenUp, Load, batch};
 use crate::ids::{Offset, Timestamp};
 use crate::record::{Record, TimestampType};
 use crate::sync::Arc;
 
 impl Appender {
-    /// Whether the open batch takes one more record of this size, if it is to end at `batch_bytes`.
-    pub(crate) fn open_has_room(&self, record: &Record<'_>, batch_bytes: usize) -> bool {
+    /// Whether the open batch takes a record of at most `record_bytes` more, if it is to end at
+    /// `batch_bytes`.
+    #[inline]
+    pub(crate) fn open_has_room(&self, record_bytes: usize, batch_bytes: usize) -> bool {
         self.open.as_ref().is_some_and(|open| {
-            let bytes = open.bytes() + record_bytes_max(record);
-            bytes <= batch_bytes && self.has_room(bytes)
+            let bytes = open.bytes() + record_bytes;
+            bytes <= batch_bytes && bytes <= open.bytes_max()
         })
     }
 
@@ -27,36 +31,57 @@ impl Appender {
     /// Such batches are stamped by their senders.
     #[inline]
     pub(crate) fn open_push(&mut self, record: &Record<'_>, timestamp: Timestamp) -> Offset {
-        let open = self.open.get_or_insert_default();
-        let writer = self.writer.as_mut().expect(super::HAS_ROOM);
+        if self.open.is_none() {
+            self.open = Some(OpenBatch::new(self.open_bytes_max()));
+        }
+        let (Some(open), Some(writer)) = (&mut self.open, &mut self.writer) else {
+            unreachable!("{}", super::HAS_ROOM)
+        };
         open.push(writer.spare(), record, timestamp);
+        if open.count() == 1 && self.backlog.is_none() {
+            writer.announce();
+        }
         self.next_offset += 1;
         self.next_offset - 1
+    }
+
+    /// What a batch that is opened now may come to take: what the chunk has left, within the segment.
+    fn open_bytes_max(&self) -> usize {
+        let writer = self.writer.as_ref().expect(super::HAS_ROOM);
+        let in_segment = |backlog: &Backlog| backlog.segment_room(Some(writer), self.next_offset);
+        writer.room().min(self.backlog.as_deref().map_or(usize::MAX, in_segment))
     }
 
     /// Completes the open batch, if there is one.
     #[inline]
     pub(crate) fn close_open(&mut self) {
-        if let Some(open) = self.open.take() {
-            self.close(open);
+        if self.open.is_some() {
+            self.close();
         }
     }
 
     #[cold]
-    fn close(&mut self, open: OpenBatch) {
+    fn close(&mut self) {
+        let Some(open) = self.open.take() else { return };
         let base_offset = self.next_offset - Offset::from(open.count());
         let writer = self.writer.as_mut().expect(super::HAS_ROOM);
-        let backlog = self.backlog.as_mut().expect("only a log with files has open batches");
-        let encoded = writer.append_hidden(|spare| {
-            let encoded = open.finish(spare, base_offset, TimestampType::CreateTime);
-            batch::set_leader_epoch(spare, backlog.epoch);
-            batch::seal(&mut spare[..encoded.bytes]);
-            encoded
-        });
-        backlog.unwritten_bytes += encoded.bytes as u64;
-        if backlog.shows_at_once() {
-            writer.publish(writer.written());
-        }
+        let finish = |spare: &mut [u8]| open.finish(spare, base_offset, TimestampType::CreateTime);
+        let encoded = match &mut self.backlog {
+            None => writer.append(finish),
+            Some(backlog) => {
+                let encoded = writer.append_hidden(|spare| {
+                    let encoded = finish(spare);
+                    batch::set_leader_epoch(spare, backlog.epoch);
+                    batch::seal(&mut spare[..encoded.bytes]);
+                    encoded
+                });
+                backlog.unwritten_bytes += encoded.bytes as u64;
+                if backlog.shows_at_once() {
+                    writer.publish(writer.written());
+                }
+                encoded
+            }
+        };
         self.account(&encoded);
     }
 
@@ -110,9 +135,4 @@ impl Appender {
     pub(crate) fn is_settled(&self, chunk: &Arc<Chunk>) -> bool {
         self.backlog.as_ref().is_some_and(|backlog| backlog.is_settled(chunk))
     }
-}
-
-/// What a batch takes at least, and a record in it at most.
-pub(crate) fn open_bytes_max(record: &Record<'_>) -> usize {
-    HEADER_BYTES + record_bytes_max(record)
 }

@@ -12,7 +12,7 @@
 //!            └────────┴────────┴──────────────────┴──────────────┴──────────┘
 //!             readers borrow: immutable            writer only
 //!
-//!  published  │ sealed: 1 bit │ records: 31 bits │ bytes: 32 bits │   one atomic word
+//!  published  │ sealed: 1 bit │ records: 31 bits │ open: 1 bit │ bytes: 31 bits │   one atomic word
 //! ```
 //!
 //! This is the only file with `unsafe`. Invariants that its blocks rest on:
@@ -42,8 +42,8 @@ use std::ptr::NonNull;
 /// and one TLB entry for 2 MiB instead of 512. Fresh memory is the largest cost of an append.
 pub(crate) const HUGE_PAGE_BYTES: usize = 2 << 20;
 
-/// The most a chunk can hold: its length is published in 32 bits.
-pub(crate) const CHUNK_BYTES_MAX: usize = u32::MAX as usize;
+/// The most a chunk can hold, which is the most a batch can take: its length is published in 31 bits.
+pub(crate) const CHUNK_BYTES_MAX: usize = i32::MAX as usize;
 
 /// A piece of memory. Fresh, it is zero, which the kernel sees to when a page is first touched.
 #[derive(Debug)]
@@ -89,7 +89,7 @@ impl Memory {
     }
 
     fn ask_allocator(capacity: usize) -> (NonNull<u8>, Origin) {
-        let layout = Layout::from_size_align(capacity, 16).expect("4 GiB can be laid out");
+        let layout = Layout::from_size_align(capacity, 16).expect("2 GiB can be laid out");
         // SAFETY: `layout` has a size, asserted by the caller.
         let start = unsafe { std::alloc::alloc_zeroed(layout) };
         let start = NonNull::new(start).unwrap_or_else(|| std::alloc::handle_alloc_error(layout));
@@ -172,23 +172,28 @@ pub(crate) struct Published {
     pub(crate) records: u32,
     /// Whether this is final: the next record is in the next chunk.
     pub(crate) is_sealed: bool,
+    /// Whether a batch is open behind it, whose records are shown to who asks for them.
+    pub(crate) is_open: bool,
 }
 
 const SEALED: u64 = 1 << 63;
+const OPEN: u64 = 1 << 31;
 
 impl Published {
     fn pack(self) -> u64 {
-        debug_assert!(self.records < 1 << 31);
+        debug_assert!(self.records < 1 << 31 && self.bytes < 1 << 31, "{self:?}");
         let sealed = if self.is_sealed { SEALED } else { 0 };
-        sealed | u64::from(self.records) << 32 | u64::from(self.bytes)
+        let open = if self.is_open { OPEN } else { 0 };
+        sealed | open | u64::from(self.records) << 32 | u64::from(self.bytes)
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "takes the word apart into its fields")]
     fn unpack(word: u64) -> Self {
         Published {
-            bytes: word as u32,
+            bytes: word as u32 & !(OPEN as u32),
             records: ((word & !SEALED) >> 32) as u32,
             is_sealed: word & SEALED != 0,
+            is_open: word & OPEN != 0,
         }
     }
 }
@@ -358,7 +363,7 @@ impl ChunkWriter {
         let start = self.state.bytes;
         let encoded = encode(self.spare());
         assert!((HEADER_BYTES..=self.room()).contains(&encoded.bytes), "a batch within its chunk");
-        let end = start + u32::try_from(encoded.bytes).expect("a chunk is shorter than 4 GiB");
+        let end = start + u32::try_from(encoded.bytes).expect("a chunk is shorter than 2 GiB");
         self.note(start, end, encoded.count, encoded.max_timestamp);
         encoded
     }
@@ -372,6 +377,13 @@ impl ChunkWriter {
             self.publish(self.state);
         }
         self.state.records += offsets;
+        self.state.is_open = false;
+    }
+
+    /// Says that records wait behind what is published, in a batch that is open.
+    pub(crate) fn announce(&mut self) {
+        self.state.is_open = !planted(Bug::HideOpen);
+        self.publish(self.state);
     }
 
     /// Gives up what was written behind `to` and never published, and with it the rest of the chunk:

@@ -52,7 +52,6 @@ pub(crate) mod whole;
 pub(crate) mod window;
 
 pub(crate) use backlog::{GivenUp, Home, Layout, Load};
-pub(crate) use behind::open_bytes_max;
 pub(crate) use chunk::{Chunk, ChunkSlice};
 pub(crate) use pool::Pool;
 pub use report::{PartitionReport, RecoveryReport, TornTail};
@@ -87,7 +86,7 @@ pub(crate) struct Appender {
     appends: u64,
     bytes: u64,
     first_offset: Offset,
-    /// A batch at the end of the chunk that takes more records; only in a log with files.
+    /// A batch at the end of the chunk that takes more records.
     open: Option<OpenBatch>,
     /// What the files do not have yet; `None` for a log in memory.
     backlog: Option<Box<Backlog>>,
@@ -213,7 +212,7 @@ impl Appender {
 
     #[inline]
     fn append_with(&mut self, encode: impl FnOnce(&mut [u8], Offset) -> Encoded) -> Offset {
-        self.close_open();
+        debug_assert!(self.open.is_none(), "closed before room was made behind it");
         let base_offset = self.next_offset;
         let writer = self.writer.as_mut().expect(HAS_ROOM);
         let encoded = match &mut self.backlog {

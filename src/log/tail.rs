@@ -61,6 +61,11 @@ impl Tail {
         self.chunks.front().map_or(self.start_offset, |chunk| chunk.base_offset())
     }
 
+    /// Whether records wait behind the end, in a batch that is open.
+    pub(crate) fn is_open(&self) -> bool {
+        self.chunks.back().is_some_and(|chunk| chunk.published().is_open)
+    }
+
     /// The first offset that is in memory, or would be.
     pub(crate) fn first_offset(&self) -> Offset {
         self.chunks.front().map_or(self.start_offset, |chunk| chunk.base_offset())

@@ -1,19 +1,19 @@
-//! Records that wait for their batch, and who appends it.
+//! Records that linger in wait for their batch, and who appends it.
 //!
 //! Each partition has a queue: batches that are closed, and one that is open. There is no sender
 //! thread. Whoever finds a batch ready and nobody at work becomes the partition's appender, takes
 //! batch after batch, and appends them with no lock of the queue held; whoever comes meanwhile adds
-//! to the open batch and leaves. So one append serves all who came while the one before it ran.
+//! to the open batch and leaves.
 //!
 //! ```text
-//!            push            full, due, flushed, or (no linger) the appender is free
-//!  record ────────► open ─────────────────────────────────────────────────────────► closed ─► appended
+//!            push            full, due, flushed, or somebody needs its room
+//!  record ────────► open ──────────────────────────────────────────────────► closed ─► appended
 //! ```
 //!
 //! Invariants:
 //! 1. Batches of a partition are appended in the order they were opened, by one thread at a time.
 //! 2. `queued` counts the records that were pushed and not yet appended. While it is zero nothing
-//!    can be overtaken, and a record may bypass the queue.
+//!    can be overtaken.
 //! 3. Reserved bytes never exceed `buffer_bytes`; a batch gives its bytes back once it is appended.
 //! 4. No lock is held while the clock is asked.
 
@@ -126,6 +126,7 @@ struct Appended {
 pub(super) struct Place {
     fate: Arc<Fate>,
     index: u32,
+    pub(super) partition: PartitionId,
 }
 
 impl Place {
@@ -141,7 +142,6 @@ impl Place {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
     now: Timestamp,
-    /// Zero without linger, where nothing is ever due later.
     elapsed: Duration,
 }
 
@@ -205,17 +205,9 @@ impl Accumulator {
         self.limits.batch_bytes
     }
 
-    /// Whether a record may be appended at once: nothing is queued that it could overtake.
-    #[inline]
-    pub(super) fn may_bypass(&self) -> bool {
-        let is_empty = self.queued.load(Ordering::Relaxed) == 0;
-        !self.lingers() && (is_empty || planted(Bug::OvertakeQueued))
-    }
-
     /// What the topic's clock says.
     pub(super) fn times(&self, topic: &Topic) -> Times {
-        let elapsed = if self.lingers() { topic.elapsed() } else { Duration::ZERO };
-        Times { now: topic.now(), elapsed }
+        Times { now: topic.now(), elapsed: topic.elapsed() }
     }
 
     /// Sets bytes aside for a record, waiting for up to `max_block`.
@@ -296,7 +288,7 @@ impl Accumulator {
         let index = open.builder.count();
         open.builder.push(record, timestamp);
         open.reserved += reserved.keep();
-        let place = Place { fate: Arc::clone(&open.fate), index };
+        let place = Place { fate: Arc::clone(&open.fate), index, partition: id };
         if open.builder.bytes() >= self.limits.batch_bytes {
             state.close_open();
         }
@@ -304,15 +296,13 @@ impl Accumulator {
         place
     }
 
-    /// Appends what is ready for a partition, unless somebody is at it; with linger, also what has
-    /// become due elsewhere, or everything if somebody waits for the room that it takes.
+    /// Appends what is full in a partition, unless somebody is at it; also what has become due elsewhere,
+    /// or everything if somebody waits for the room that it takes.
     pub(super) fn append_due(&self, topic: &Topic, id: PartitionId, times: Times) {
         let is_wanted = self.short_of_room.load(Ordering::Relaxed) > 0;
-        if self.lingers() && is_wanted && !planted(Bug::LingerOn) {
+        if is_wanted && !planted(Bug::LingerOn) {
             self.append_idle(topic);
-        } else if self.lingers()
-            && nanos(times.elapsed) >= self.earliest_due.load(Ordering::Relaxed)
-        {
+        } else if nanos(times.elapsed) >= self.earliest_due.load(Ordering::Relaxed) {
             self.tick(topic, times);
         } else {
             let queue = self.queue(id);
@@ -371,16 +361,11 @@ impl Accumulator {
     /// # Panics
     ///
     /// If the thread that appended the batch panicked.
-    pub(super) fn complete(
-        &self,
-        place: &Place,
-        topic: &Topic,
-        id: PartitionId,
-    ) -> Result<Stamped, AppendError> {
+    pub(super) fn complete(&self, place: &Place, topic: &Topic) -> Result<Stamped, AppendError> {
         if let Some(appended) = place.appended() {
             return appended;
         }
-        let now = topic.now();
+        let (id, now) = (place.partition, topic.now());
         let queue = self.queue(id);
         let mut state = queue.state.lock();
         if state.open.as_ref().is_some_and(|open| Arc::ptr_eq(&open.fate, &place.fate)) {
@@ -419,8 +404,7 @@ impl Accumulator {
         }
     }
 
-    /// Becomes the partition's appender, if it has none, until no batch is closed; without linger an
-    /// open batch is closed as soon as the one before it is appended.
+    /// Becomes the partition's appender, if it has none, until no batch is closed.
     fn append_closed<'q>(
         &self,
         queue: &'q Queue,
@@ -433,9 +417,6 @@ impl Accumulator {
             return state;
         }
         loop {
-            if state.closed.is_empty() && !self.lingers() && !planted(Bug::ForgetOpen) {
-                state.close_open();
-            }
             let Some(next) = state.closed.pop_front() else { return state };
             state.is_appending = true;
             drop(state);

@@ -53,8 +53,9 @@ impl ProducerBuilder {
 
     /// How long a record that was enqueued may wait for others to share its batch. Default: zero.
     ///
-    /// Raising it makes batches larger, which saves up to 60 bytes a record and the partition's
-    /// lock, and costs up to this much latency; see [`Producer::enqueue`] on who watches the time.
+    /// Without it records share batches as long as nobody looks for them. Raising it fills batches
+    /// also while readers are at the end of the log, which saves up to 60 bytes a record, and costs up
+    /// to this much latency; see [`Producer::enqueue`] on who watches the time.
     pub fn linger(mut self, span: Duration) -> Self {
         self.limits.linger = span;
         self

@@ -3,10 +3,10 @@
 use super::accumulator::Place;
 use super::{Inner, metadata};
 use crate::error::SendError;
-use crate::ids::{PartitionId, Timestamp};
+use crate::ids::{Offset, Timestamp};
 use crate::record::RecordMetadata;
 use crate::sync::Arc;
-use crate::topic::{Shared, Ticket};
+use crate::topic::Ticket;
 
 /// The promise that an enqueued record is appended; made by
 /// [`Producer::enqueue`](crate::Producer::enqueue).
@@ -28,8 +28,8 @@ pub struct Delivery(State);
 #[derive(Debug)]
 enum State {
     Done(RecordMetadata),
-    Queued { producer: Arc<Inner>, partition: PartitionId, timestamp: Timestamp, place: Place },
-    Carried { partition: Arc<Shared>, ticket: Ticket, metadata: RecordMetadata },
+    Queued { producer: Arc<Inner>, timestamp: Timestamp, place: Place },
+    Carried { ticket: Ticket, offset: Offset, timestamp: Timestamp },
 }
 
 impl Delivery {
@@ -38,22 +38,13 @@ impl Delivery {
         Delivery(State::Done(metadata))
     }
 
-    pub(super) fn carried(
-        partition: Arc<Shared>,
-        ticket: Ticket,
-        metadata: RecordMetadata,
-    ) -> Delivery {
-        Delivery(State::Carried { partition, ticket, metadata })
+    #[inline]
+    pub(super) fn carried(ticket: Ticket, offset: Offset, timestamp: Timestamp) -> Delivery {
+        Delivery(State::Carried { ticket, offset, timestamp })
     }
 
-    pub(super) fn queued(
-        producer: &Arc<Inner>,
-        partition: PartitionId,
-        timestamp: Timestamp,
-        place: Place,
-    ) -> Delivery {
-        let producer = Arc::clone(producer);
-        Delivery(State::Queued { producer, partition, timestamp, place })
+    pub(super) fn queued(producer: &Arc<Inner>, timestamp: Timestamp, place: Place) -> Delivery {
+        Delivery(State::Queued { producer: Arc::clone(producer), timestamp, place })
     }
 
     /// Whether it is known what became of the record: it has reached the topic's durability, or was
@@ -78,14 +69,17 @@ impl Delivery {
     pub fn wait(&self) -> Result<RecordMetadata, SendError> {
         match &self.0 {
             State::Done(metadata) => Ok(metadata.clone()),
-            State::Queued { producer, partition, timestamp, place } => {
+            State::Queued { producer, timestamp, place } => {
                 let Inner { topic, accumulator, .. } = &**producer;
-                let (offset, time) = accumulator.complete(place, topic, *partition)?;
-                Ok(metadata(topic, *partition, offset, time.unwrap_or(*timestamp)))
+                let (offset, time) = accumulator.complete(place, topic)?;
+                Ok(metadata(topic, place.partition, offset, time.unwrap_or(*timestamp)))
             }
-            State::Carried { partition, ticket, metadata } => {
+            State::Carried { ticket, offset, timestamp } => {
+                let partition = ticket.partition();
                 partition.settle_ticket(ticket)?;
-                Ok(metadata.clone())
+                let topic = partition.settings.name.clone();
+                let (partition, offset, timestamp) = (partition.id(), *offset, *timestamp);
+                Ok(RecordMetadata { topic, partition, offset, timestamp })
             }
         }
     }

@@ -3,15 +3,15 @@
 //! ```text
 //!   send        ─► route ───────────────────────────────────────► partition: a batch of one
 //!   send_batch  ─► route each, group by partition ──────────────► partition: a batch per group
-//!   enqueue     ─► route ─► partition idle, no linger? ─────────► partition: a batch of one
-//!                                  └─ else queue (accumulator) ─► partition: a batch when due
+//!   enqueue     ─► route ─► no linger? ─────────────────────────► partition: joins its open batch
+//!                              └─ else queue (accumulator) ─────► partition: a batch when due
 //! ```
 //!
 //! | File | Its one job |
 //! |---|---|
 //! | `partitioner/` | Which partition gets a record. |
 //! | `route.rs` | Asks the partitioner, answers for it, groups a batch by partition. |
-//! | `accumulator.rs` | Records that wait for their batch, and who appends it. |
+//! | `accumulator.rs` | Records that linger, and who appends their batch. |
 //! | `delivery.rs` | What became of a queued record. |
 //!
 //! Invariants:
@@ -123,7 +123,7 @@ impl Producer {
         let now = topic.now();
         let id = router.route(&record, topic, accumulator)?;
         let partition = partition_of(topic, id)?;
-        let checked = partition.check(std::iter::once(&record), now)?;
+        let checked = partition.check_one(&record, now)?;
         accumulator.append_queued(topic, id, now);
         let offset = partition.append(checked)?;
         router.appended(&record, id, topic, accumulator);
@@ -209,14 +209,15 @@ impl Producer {
 
     /// Hands a record over to be appended with others, and returns without waiting for that.
     ///
-    /// Without linger (the default) a record is appended at once if its partition is idle; while
-    /// another thread appends to it, records gather, and are appended together by whoever comes to
-    /// it first. With linger they gather until the batch is full or due.
+    /// Without linger (the default) the record joins the batch at the end of its partition, which is closed
+    /// at `batch_bytes`, and has its offset at once. In memory it is there for whoever looks: a reader at the
+    /// end closes the batch. In a directory the batch is written, with those before it, once there are
+    /// 256 KiB of them, when somebody waits for one or flushes, when a reader has nothing else to read, or by
+    /// the broker's housekeeping; readers see it then. (Where the log stamps its records,
+    /// [`LogAppendTime`](TimestampType::LogAppendTime), each is a batch and appended as by
+    /// [`send`](Self::send).)
     ///
-    /// In a directory a record without linger joins the batch at the end of its partition, and has its
-    /// offset; it is written, with those around it, once there are 64 KiB of them, when somebody waits for
-    /// one or flushes, when a reader has nothing else to read, or by the broker's housekeeping. Readers see
-    /// it then.
+    /// With linger records gather outside the log until their batch is full or due.
     ///
     /// No thread of the producer's own watches the time: a batch that is due is appended by the next
     /// `enqueue`, or by [`tick`](Self::tick), [`flush`](Self::flush), [`Delivery::wait`], or the drop
@@ -248,35 +249,17 @@ impl Producer {
         let now = topic.now();
         let id = router.route(&record, topic, accumulator)?;
         let partition = partition_of(topic, id)?;
-        if partition.has_files() && accumulator.may_bypass() {
-            return self.enqueue_to_files(&record, id, now);
+        if accumulator.lingers() {
+            partition.check_one(&record, now)?;
+            return self.queue(&record, id, now);
         }
-        let checked = partition.check(std::iter::once(&record), now)?;
-        if accumulator.may_bypass()
-            && let Some(offset) = partition.try_append(checked)
-        {
-            router.appended(&record, id, topic, accumulator);
-            return Ok(Delivery::done(metadata(topic, id, offset, stamp(topic, &record, now))));
-        }
-        self.queue(&record, id, now)
-    }
-
-    /// The partition itself gathers what is not written yet.
-    fn enqueue_to_files(
-        &self,
-        record: &Record<'_>,
-        id: PartitionId,
-        now: Timestamp,
-    ) -> Result<Delivery, SendError> {
-        let Inner { topic, router, accumulator } = &*self.inner;
-        let partition = partition_of(topic, id)?;
-        partition.check(std::iter::once(record), now)?;
-        let (offset, ticket) = partition.enqueue(record, now, accumulator.batch_bytes())?;
-        router.appended(record, id, topic, accumulator);
-        let metadata = metadata(topic, id, offset, stamp(topic, record, now));
+        let joined = Shared::enqueue(partition, &record, now, accumulator.batch_bytes());
+        let (offset, ticket) = joined?;
+        router.appended(&record, id, topic, accumulator);
+        let timestamp = stamp(topic, &record, now);
         Ok(match ticket {
-            None => Delivery::done(metadata),
-            Some(ticket) => Delivery::carried(Arc::clone(partition), ticket, metadata),
+            None => Delivery::done(metadata(topic, id, offset, timestamp)),
+            Some(ticket) => Delivery::carried(ticket, offset, timestamp),
         })
     }
 
@@ -300,7 +283,7 @@ impl Producer {
         let place = accumulator.push(record, reserved, id, timestamp, times);
         router.appended(record, id, topic, accumulator);
         accumulator.append_due(topic, id, times);
-        Ok(Delivery::queued(&self.inner, id, timestamp, place))
+        Ok(Delivery::queued(&self.inner, timestamp, place))
     }
 
     /// Appends all that is queued; returns when that has reached the topic's durability.

@@ -37,8 +37,28 @@ pub(super) enum Routes {
 
 impl Router {
     /// The partition of a record.
-    #[inline]
+    #[inline(always)]
     pub(super) fn route(
+        &self,
+        record: &Record<'_>,
+        topic: &Topic,
+        queues: &Accumulator,
+    ) -> Result<PartitionId, SendError> {
+        if self.has_no_choice(record, topic) {
+            return Ok(0);
+        }
+        self.choose(record, topic, queues)
+    }
+
+    /// Whether the record is for the only partition, which is what most small programs have.
+    #[inline(always)]
+    fn has_no_choice(&self, record: &Record<'_>, topic: &Topic) -> bool {
+        record.partition.is_none()
+            && matches!(self, Router::Default(_))
+            && topic.partition_count() == 1
+    }
+
+    fn choose(
         &self,
         record: &Record<'_>,
         topic: &Topic,
@@ -47,8 +67,6 @@ impl Router {
         match (record.partition, self) {
             (Some(named), _) if named < topic.partition_count() => Ok(named),
             (Some(named), _) => Err(unknown_partition(topic, named)),
-            // One partition leaves no choice, and is what most small programs have.
-            (None, Router::Default(_)) if topic.partition_count() == 1 => Ok(0),
             (None, Router::Default(ours)) => Ok(ours.partition(record, &view(topic, queues))),
             (None, Router::Custom(custom)) => {
                 ask(topic, || custom.partition(record, &view(topic, queues)))
@@ -64,12 +82,7 @@ impl Router {
         topic: &Topic,
         queues: &Accumulator,
     ) -> Result<Routes, SendError> {
-        let is_free = |record: &Record<'_>| record.partition.is_none();
-        if matches!(self, Router::Default(_))
-            && topic.partition_count() == 1
-            && !records.is_empty()
-            && records.iter().all(is_free)
-        {
+        if !records.is_empty() && records.iter().all(|record| self.has_no_choice(record, topic)) {
             return Ok(Routes::One(0)); // no choice, and nothing to count for the next one
         }
         let mut keyless = Keyless::default();
@@ -124,7 +137,7 @@ impl Router {
     }
 
     /// Tells the partitioner what became of its choice.
-    #[inline]
+    #[inline(always)]
     pub(super) fn appended(
         &self,
         record: &Record<'_>,
@@ -132,15 +145,17 @@ impl Router {
         topic: &Topic,
         queues: &Accumulator,
     ) {
-        if record.partition.is_some() {
-            return;
+        if record.partition.is_none() && !self.has_no_choice(record, topic) {
+            self.tell(record, id, topic, queues);
         }
-        let bytes = || record_bytes_max(record) + HEADER_BYTES;
+    }
+
+    fn tell(&self, record: &Record<'_>, id: PartitionId, topic: &Topic, queues: &Accumulator) {
+        let bytes = record_bytes_max(record) + HEADER_BYTES;
         match self {
-            Router::Default(_) if record.key.is_some() || topic.partition_count() == 1 => {}
-            Router::Default(ours) => ours.appended(record, id, bytes(), &view(topic, queues)),
+            Router::Default(_) if record.key.is_some() => {}
+            Router::Default(ours) => ours.appended(record, id, bytes, &view(topic, queues)),
             Router::Custom(custom) => {
-                let bytes = bytes();
                 // The record is appended whatever happens here, so a panic has no call to fail.
                 let told = || custom.appended(record, id, bytes, &view(topic, queues));
                 drop(catch_unwind(AssertUnwindSafe(told)));

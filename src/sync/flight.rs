@@ -69,8 +69,10 @@ impl<T: Clone> Flight<T> {
         self.outcome.get().cloned()
     }
 
-    /// Waits for the outcome, or to be asked to lead. The caller has said that it would.
-    pub(crate) fn wait(&self) -> Turn<T> {
+    /// Waits for the outcome, or to be asked to lead. The caller has said that it would. Looks `spins` times
+    /// without giving way to other threads, then a few times more, then sleeps.
+    pub(crate) fn wait(&self, spins: u32) -> Turn<T> {
+        let mut spins = spins;
         let backoff = Backoff::new();
         let turn = loop {
             match self.word.load() {
@@ -80,6 +82,10 @@ impl<T: Clone> Flight<T> {
                 }
                 LEADERLESS if self.word.exchange(LEADERLESS, BOARDING) => break Turn::Lead,
                 LEADERLESS => {}
+                _ if spins > 0 => {
+                    std::hint::spin_loop();
+                    spins -= 1;
+                }
                 _ if !backoff.is_completed() => backoff.snooze(),
                 other => self.word.wait(other),
             }

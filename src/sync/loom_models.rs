@@ -156,7 +156,7 @@ impl Carrier {
         let flight = Arc::clone(state.boarding.get_or_insert_default());
         flight.expect();
         drop(state);
-        let carried = match flight.wait() {
+        let carried = match flight.wait(0) {
             Turn::Landed(carried) => carried,
             Turn::Lead => self.lead(number),
         };

@@ -37,10 +37,8 @@ pub enum Bug {
     ForgetFloor,
     /// Retention drops a chunk and leaves the log's start where it was.
     ForgetStart,
-    /// A record bypasses the queue while others wait in it.
-    OvertakeQueued,
-    /// The appender of a queue leaves without looking for an open batch.
-    ForgetOpen,
+    /// Records wait in an open batch, and readers are not told that there is one.
+    HideOpen,
     /// A record that is appended at once does not wait for those queued before it.
     ForgetQueued,
     /// Who flushes does not wait for what another thread is appending.

@@ -66,16 +66,22 @@ impl Cursor {
                 let published = place.chunk.published();
                 published.bytes > place.position
                     || published.is_sealed
+                    || published.is_open
                     || self.partition.has_ended()
             }
             None => self.partition.has_news(self.offset) || self.partition.has_ended(),
         }
     }
 
-    /// How many records of the current chunk can be fetched.
+    /// How many records of the current chunk can be fetched as they are, and whether others wait behind
+    /// them in a batch that is open.
     #[inline]
-    pub(crate) fn available(&self) -> Offset {
-        self.place.as_ref().map_or(0, |place| place.chunk.end_offset() - self.offset)
+    pub(crate) fn available(&self) -> (Offset, bool) {
+        self.place.as_ref().map_or((0, false), |place| {
+            let published = place.chunk.published();
+            let end_offset = place.chunk.base_offset() + Offset::from(published.records);
+            (end_offset - self.offset, published.is_open)
+        })
     }
 
     /// Reads on, within the limits and one chunk; `None` at the end, or if not even one batch fits
@@ -98,6 +104,10 @@ impl Cursor {
             let Some(place) = &mut self.place else { return Ok(None) };
             let published = place.chunk.published();
             if place.position == published.bytes {
+                if published.is_open {
+                    self.partition.close_open();
+                    continue;
+                }
                 if !published.is_sealed {
                     if self.is_at_end()? {
                         return Ok(None);

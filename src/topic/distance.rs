@@ -33,14 +33,15 @@ impl Distance {
     /// Pauses, and stops doing so if nothing comes meanwhile.
     #[inline]
     pub(super) fn keep(&mut self, from: &Cursor) {
-        let before = from.available();
+        let (before, _) = from.available();
         if before >= WORTHWHILE {
             return;
         }
         for _ in 0..self.pauses {
             std::hint::spin_loop();
         }
-        if from.available() == before {
+        let (available, is_open) = from.available();
+        if available == before && !is_open {
             self.pauses = 0;
         }
     }

@@ -11,8 +11,9 @@ use super::shared::{Settings, Shared};
 use super::{Reader, Topic};
 use crate::clock::ManualClock;
 use crate::error::ReadError;
-use crate::ids::Offset;
+use crate::ids::{Offset, Timestamp};
 use crate::record::Record;
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::explore::explore;
 use crate::sync::planted::{Bug, caught};
 use crate::sync::{Arc, Condvar, Mutex};
@@ -131,6 +132,66 @@ fn loom_a_reader_does_not_sleep_through_an_append() {
     assert!(caught(Bug::ArmWithoutCheck, || explore(2, sleeping_reader)));
     assert!(caught(Bug::SilentDelivery, || explore(2, sleeping_reader)));
     explore(3, sleeping_reader);
+}
+
+/// Puts a number into the open batch, and says where it will be found.
+fn enqueue(partition: &Partition, number: u8) {
+    let record = Record::new(std::slice::from_ref(&number));
+    let (offset, ticket) =
+        Shared::enqueue(&partition.shared, &record, Timestamp::default(), TWO_BATCHES).unwrap();
+    assert!(offset == Offset::from(number) && ticket.is_none());
+}
+
+/// What was enqueued is there for whoever looks afterwards, while somebody goes on at its batch.
+fn open_batch() {
+    let partition = partition(config(), TWO_BATCHES);
+    let enqueued = Arc::new(AtomicU64::new(0));
+    let mut cursor = Cursor::new(Arc::clone(&partition.shared), 0);
+    let sender = {
+        let (partition, enqueued) = (partition.clone(), Arc::clone(&enqueued));
+        thread::spawn(move || {
+            for number in 0..2 {
+                enqueue(&partition, number);
+                enqueued.store(Offset::from(number) + 1, Ordering::Release);
+            }
+        })
+    };
+    for _ in 0..2 {
+        let expected = enqueued.load(Ordering::Acquire);
+        read_on(&mut cursor).unwrap();
+        assert!(cursor.offset() >= expected, "{expected} records were there before");
+    }
+    sender.join().unwrap();
+    read_on(&mut cursor).unwrap();
+    assert_eq!((cursor.offset(), partition.high_watermark()), (2, 2));
+}
+
+#[test]
+fn loom_what_is_enqueued_is_seen_by_who_looks() {
+    assert!(caught(Bug::HideOpen, || explore(2, open_batch)));
+    explore(3, open_batch);
+}
+
+/// As the sleeper above, for records that are enqueued.
+fn sleeper_behind_an_open_batch() {
+    let partition = partition(config(), TWO_BATCHES);
+    let sender = {
+        let partition = partition.clone();
+        thread::spawn(move || (0..2).for_each(|number| enqueue(&partition, number)))
+    };
+    let mut reader = Reader::new([(partition, 0)]);
+    let mut read = 0;
+    while read < 2 {
+        read += reader.poll(Duration::MAX).unwrap().len();
+    }
+    sender.join().unwrap();
+    assert_eq!(read, 2);
+}
+
+#[test]
+fn loom_a_reader_does_not_sleep_behind_an_open_batch() {
+    assert!(caught(Bug::SilentDelivery, || explore(2, sleeper_behind_an_open_batch)));
+    explore(3, sleeper_behind_an_open_batch);
 }
 
 /// What a task's executor does: sleeps until the waker was called.

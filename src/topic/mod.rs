@@ -9,6 +9,7 @@
 //! | `partition.rs` | A partition, as users hold it. |
 //! | `shared.rs` | One log, its stripe lock, who waits for it. |
 //! | `ending.rs` | Flushing, housekeeping, the end. |
+//! | `enqueue.rs` | Records that join an open batch, and who closes it. |
 //! | `settle.rs` | From an append to the files: who writes, who waits. |
 //! | `files.rs` `session.rs` | The files of a partition; the note of a good end. |
 //! | `cursor.rs` | A place in a partition from which to read on. |
@@ -22,6 +23,7 @@ mod config;
 mod cursor;
 mod distance;
 mod ending;
+mod enqueue;
 mod fetcher;
 mod files;
 #[cfg(all(test, loom))]

@@ -24,15 +24,16 @@ use crate::clock::Deadline;
 use crate::error::AppendError;
 use crate::ids::{Offset, Timestamp};
 use crate::log::batch::EncodedBatch;
-use crate::log::{Appender, Load, open_bytes_max};
-use crate::record::{Record, TimestampType};
+use crate::log::{Appender, Load};
+use crate::record::Record;
 use crate::sync::planted::{Bug, planted};
-use crate::sync::{Arc, Backoff, Flight, MutexGuard, Turn};
+use crate::sync::{Arc, Backoff, Flight, MutexGuard, OnceLock, Turn};
 use crate::topic::config::Durability;
+use std::ops::Deref;
 use std::time::Duration;
 
 /// So many unseen bytes are worth a write: larger writes are not cheaper by the byte.
-const WORTH_A_WRITE: u64 = if IS_MODEL { 150 } else { 64 << 10 };
+pub(super) const WORTH_A_WRITE: u64 = if IS_MODEL { 150 } else { 256 << 10 };
 
 /// So many bytes that readers have seen are worth a write. Nobody waits for them.
 const SHOWN_WORTH_A_WRITE: u64 = if IS_MODEL { 100 } else { 1 << 20 };
@@ -49,6 +50,13 @@ const LEADS_MAX: u32 = if IS_MODEL { 0 } else { 32 };
 /// How long the leader of a sync waits for company: less than the sync takes.
 const GATHERING: Duration = Duration::from_micros(if IS_MODEL { 0 } else { 50 });
 
+/// How many times the leader of a write looks for company: as long as it takes who has landed to come back.
+const WRITE_GATHERING_SPINS: u32 = if IS_MODEL { 0 } else { 64 };
+
+/// How many times who waits for a write looks before it gives way: longer than a write takes. Where there
+/// are more senders than cores, those who run serve each other, and the others lose nothing.
+const WRITE_SPINS: u32 = if IS_MODEL { 0 } else { 256 };
+
 /// What became of a flight.
 pub(crate) type Outcome = Result<(), AppendError>;
 
@@ -58,7 +66,7 @@ pub(super) struct Commit {
     /// Whether somebody carries, or was asked to.
     is_busy: bool,
     /// Those whose records the next load holds.
-    boarding: Option<Arc<Flight<Outcome>>>,
+    boarding: Option<Arc<Trip>>,
     /// How many were under way when the last flight landed: so many may come.
     companions: usize,
     /// Whether those who board include enqueued records, whose senders need not wait.
@@ -68,23 +76,60 @@ pub(super) struct Commit {
 }
 
 impl Commit {
-    fn board(&mut self) -> Arc<Flight<Outcome>> {
+    fn board(&mut self) -> Arc<Trip> {
         Arc::clone(self.boarding.get_or_insert_default())
     }
 
-    fn is_boarding(&self, flight: &Arc<Flight<Outcome>>) -> bool {
+    /// Whether somebody carries, or was asked to.
+    pub(super) fn is_busy(&self) -> bool {
+        self.is_busy
+    }
+
+    /// Boards for a sender of this partition that does not wait now.
+    pub(super) fn take_ticket(&mut self, of: &Arc<Shared>) -> Ticket {
+        self.has_enqueued = true;
+        let trip = self.board();
+        if trip.partition.get().is_none() {
+            let _ = trip.partition.set(Arc::clone(of));
+        }
+        Ticket(trip)
+    }
+
+    fn is_boarding(&self, flight: &Arc<Trip>) -> bool {
         self.boarding.as_ref().is_some_and(|boarding| Arc::ptr_eq(boarding, flight))
     }
 }
 
-/// A record that was enqueued: where it will be, and the flight that carries it.
+/// A flight, and where it started. Every record that is enqueued has a share in it, and in nothing else.
+#[derive(Debug, Default)]
+pub(crate) struct Trip {
+    flight: Flight<Outcome>,
+    /// Set as soon as somebody has a ticket. The partition keeps its boarding trip, and so itself, until
+    /// that sets off, which the last handle of a producer sees to.
+    partition: OnceLock<Arc<Shared>>,
+}
+
+impl Deref for Trip {
+    type Target = Flight<Outcome>;
+
+    fn deref(&self) -> &Flight<Outcome> {
+        &self.flight
+    }
+}
+
+/// A share in what becomes of a record that was enqueued.
 #[derive(Clone, Debug)]
-pub(crate) struct Ticket(Arc<Flight<Outcome>>);
+pub(crate) struct Ticket(Arc<Trip>);
 
 impl Ticket {
     /// What became of it, if that is known.
     pub(crate) fn outcome(&self) -> Option<Outcome> {
         self.0.outcome()
+    }
+
+    /// The partition that it was enqueued to.
+    pub(crate) fn partition(&self) -> &Arc<Shared> {
+        self.0.partition.get().expect("who enqueues says where")
     }
 }
 
@@ -119,7 +164,6 @@ impl Shared {
         append: impl FnOnce(&mut Appender) -> Offset,
     ) -> Result<Offset, AppendError> {
         let mut stripe = self.enter(files)?;
-        stripe.log.close_open(); // It takes room that the log does not count yet.
         self.make_room(&mut stripe, bytes, now);
         let offset = append(&mut stripe.log);
         if files.durability != Durability::Memory {
@@ -141,7 +185,7 @@ impl Shared {
     }
 
     /// Takes the stripe to append, if that may be.
-    fn enter(&self, files: &Files) -> Result<MutexGuard<'_, Stripe>, AppendError> {
+    pub(super) fn enter(&self, files: &Files) -> Result<MutexGuard<'_, Stripe>, AppendError> {
         files.begin(|| self.stripe.lock().log.end_offset())?;
         let mut stripe = self.stripe.lock();
         loop {
@@ -160,35 +204,6 @@ impl Shared {
         }
     }
 
-    /// Adds a record to the batch that is open, without waiting for it to be written. `None` for the
-    /// ticket if it is where the topic promises it to be.
-    pub(crate) fn enqueue(
-        &self,
-        record: &Record<'_>,
-        now: Timestamp,
-        batch_bytes: usize,
-    ) -> Result<(Offset, Option<Ticket>), AppendError> {
-        let files = self.files.as_ref().expect("only a topic with files keeps batches open");
-        let is_late = self.settings.config.timestamp_type == TimestampType::LogAppendTime;
-        if is_late || files.durability == Durability::Memory {
-            let batch = self.check(std::iter::once(record), now)?;
-            return Ok((self.append_settled(files, batch)?, None));
-        }
-        let mut stripe = self.enter(files)?;
-        if !stripe.log.open_has_room(record, batch_bytes) {
-            stripe.log.close_open();
-            self.make_room(&mut stripe, open_bytes_max(record), now);
-        }
-        let offset = stripe.log.open_push(record, record.timestamp.unwrap_or(now));
-        let ticket = Ticket(stripe.commit.board());
-        stripe.commit.has_enqueued = true;
-        let is_wanted = !stripe.waiting.is_empty();
-        if !stripe.commit.is_busy && (is_wanted || stripe.log.unwritten_bytes() >= WORTH_A_WRITE) {
-            drop(self.lead(stripe, files)); // the ticket tells
-        }
-        Ok((offset, Some(ticket)))
-    }
-
     /// Appends records as one batch, without waiting for it to be written. `None` for the ticket if it is
     /// where the topic promises it to be.
     pub(crate) fn append_unsettled(
@@ -200,7 +215,6 @@ impl Shared {
             return self.append(batch).map(|_| None);
         };
         let mut stripe = self.enter(files)?;
-        stripe.log.close_open();
         self.make_room(&mut stripe, batch.bytes_max, batch.stamps.now);
         stripe.log.append(batch.records, batch.stamps);
         Ok(Some(Ticket(stripe.commit.board())))
@@ -220,7 +234,7 @@ impl Shared {
         // Somebody will lead it, or it is about to land: that is told after others may lead.
         ticket.0.expect();
         drop(stripe);
-        match ticket.0.wait() {
+        match ticket.0.wait(spins(files)) {
             Turn::Landed(outcome) => outcome,
             Turn::Lead => self.lead(self.stripe.lock(), files),
         }
@@ -243,24 +257,29 @@ impl Shared {
 
     /// Waits until what was appended under this lock is carried, or carries it.
     fn settle<'s>(&'s self, mut stripe: MutexGuard<'s, Stripe>, files: &Files) -> Outcome {
-        if !stripe.commit.is_busy {
-            return self.lead(stripe, files);
-        }
-        let flight = stripe.commit.board();
-        flight.expect();
-        drop(stripe);
-        match flight.wait() {
-            Turn::Landed(outcome) => outcome,
-            Turn::Lead => {
-                self.gather(files, &flight);
-                self.lead(self.stripe.lock(), files)
+        if stripe.commit.is_busy {
+            let flight = stripe.commit.board();
+            flight.expect();
+            drop(stripe);
+            if let Turn::Landed(outcome) = flight.wait(spins(files)) {
+                return outcome;
             }
+            stripe = self.stripe.lock();
         }
+        let companions = stripe.commit.companions;
+        if companions > 0 {
+            stripe.commit.is_busy = true;
+            let flight = stripe.commit.board();
+            drop(stripe);
+            gather(files, &flight, companions);
+            stripe = self.stripe.lock();
+        }
+        self.lead(stripe, files)
     }
 
     /// Carries what was appended, for all who have boarded; returns what became of it. Goes on for a while
     /// for those who board meanwhile, and as long as readers sleep that nobody else would wake.
-    fn lead<'s>(&'s self, mut stripe: MutexGuard<'s, Stripe>, files: &Files) -> Outcome {
+    pub(super) fn lead<'s>(&'s self, mut stripe: MutexGuard<'s, Stripe>, files: &Files) -> Outcome {
         stripe.commit.is_busy = true;
         let (mut first, mut led) = (None, 0);
         loop {
@@ -283,9 +302,8 @@ impl Shared {
             }
             let next = stripe.commit.boarding.as_ref().filter(|next| next.has_waiting());
             let next = next.map(Arc::clone);
-            let waiting = |flight: &Option<Arc<Flight<Outcome>>>| {
-                flight.as_ref().map_or(0, |flight| flight.waiting())
-            };
+            let waiting =
+                |flight: &Option<Arc<Trip>>| flight.as_ref().map_or(0, |flight| flight.waiting());
             stripe.commit.companions = waiting(&flight) + waiting(&next);
             // A write takes less time than it takes another thread to begin one.
             let leads_on = next.is_some() && files.durability != Durability::Synced;
@@ -311,22 +329,6 @@ impl Shared {
                 return first.unwrap_or(Ok(()));
             }
             stripe = self.stripe.lock();
-        }
-    }
-
-    /// Gives those who came with the last flight a moment to board this one: a sync that serves all of them
-    /// is worth more than one that starts at once.
-    fn gather(&self, files: &Files, flight: &Flight<Outcome>) {
-        if files.durability != Durability::Synced {
-            return;
-        }
-        let companions = self.stripe.lock().commit.companions;
-        let deadline = Deadline::after(GATHERING);
-        let backoff = Backoff::new();
-        while flight.waiting() < companions
-            && !(backoff.is_completed() && deadline.remaining().is_zero())
-        {
-            backoff.snooze();
         }
     }
 
@@ -421,12 +423,37 @@ impl Shared {
     }
 }
 
+/// How many times who waits looks before it gives way.
+fn spins(files: &Files) -> u32 {
+    if files.durability == Durability::Synced { 0 } else { WRITE_SPINS }
+}
+
+/// Gives those who came with the last flight a moment to board this one: a write or a sync that serves all
+/// of them is worth more than one that starts at once.
+fn gather(files: &Files, flight: &Flight<Outcome>, companions: usize) {
+    if files.durability != Durability::Synced {
+        let mut spins = WRITE_GATHERING_SPINS;
+        while flight.waiting() < companions && spins > 0 {
+            std::hint::spin_loop();
+            spins -= 1;
+        }
+        return;
+    }
+    let deadline = Deadline::after(GATHERING);
+    let backoff = Backoff::new();
+    while flight.waiting() < companions
+        && !(backoff.is_completed() && deadline.remaining().is_zero())
+    {
+        backoff.snooze();
+    }
+}
+
 /// Who is at work on the files. If the disk panics, nobody knows what they hold, and those who wait for
 /// this thread must not wait for ever.
 struct Leading<'l> {
     shared: &'l Shared,
     files: &'l Files,
-    flight: Option<&'l Arc<Flight<Outcome>>>,
+    flight: Option<&'l Arc<Trip>>,
 }
 
 impl Drop for Leading<'_> {

@@ -30,6 +30,7 @@ use crate::record::Record;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::planted::{Bug, planted};
 use crate::sync::{Arc, CachePadded, Mailbox, Mutex, MutexGuard, RwLock, Token};
+use std::iter::{self, Once};
 use std::time::Duration;
 
 /// What the handles, cursors and producers of one partition share.
@@ -200,6 +201,25 @@ impl Shared {
         Ok(Checked { records, bytes_max, stamps })
     }
 
+    /// As [`check`](Self::check), for a record by itself.
+    #[inline]
+    pub(crate) fn check_one<'r, 'a>(
+        &self,
+        record: &'r Record<'a>,
+        now: Timestamp,
+    ) -> Result<Checked<Once<&'r Record<'a>>>, AppendError> {
+        let config = &self.settings.config;
+        let bytes_max = batch::HEADER_BYTES.saturating_add(batch::record_bytes_max(record));
+        let is_plain = bytes_max <= config.max_batch_bytes
+            && record.timestamp.is_none()
+            && !config.cleanup.compacts();
+        let records = iter::once(record);
+        if is_plain {
+            return Ok(Checked { records, bytes_max, stamps: self.stamps(now) });
+        }
+        self.check(records, now)
+    }
+
     /// What a batch takes to the byte, for one that is near the limit or above it.
     #[cold]
     fn measure<'r, 'a: 'r>(
@@ -254,16 +274,6 @@ impl Shared {
         Ok(base_offset)
     }
 
-    /// Appends a checked batch to a topic in memory, unless another thread is appending right now.
-    #[inline]
-    pub(crate) fn try_append<'r, 'a: 'r, I>(&self, batch: Checked<I>) -> Option<Offset>
-    where
-        I: Iterator<Item = &'r Record<'a>> + Clone,
-    {
-        let stripe = self.stripe.try_lock()?;
-        Some(self.append_under(stripe, batch))
-    }
-
     #[inline]
     fn append_under<'r, 'a: 'r, I>(
         &self,
@@ -279,8 +289,10 @@ impl Shared {
         base_offset
     }
 
+    /// Makes room for a batch, behind the open one, which takes what it has.
     #[inline]
     pub(super) fn make_room(&self, stripe: &mut Stripe, bytes: usize, now: Timestamp) {
+        stripe.log.close_open();
         if now >= stripe.expires && self.files.is_none() {
             stripe.expires = self.retain(now);
         }
@@ -379,6 +391,7 @@ impl Shared {
         offset: Offset,
         ahead: usize,
     ) -> Result<Option<Arc<Chunk>>, ReadError> {
+        self.show_open();
         let tail = self.tail.read();
         let high_watermark = tail.end_offset();
         let log_start = match &self.files {
@@ -411,6 +424,7 @@ impl Shared {
 
     /// The first offset that can be read, and the end of what can be.
     pub(crate) fn bounds(&self) -> (Offset, Offset) {
+        self.show_open();
         let tail = self.tail.read();
         let start = self.files.as_ref().map_or(tail.start_offset(), |files| files.log_start());
         (start, tail.end_offset())
@@ -418,8 +432,8 @@ impl Shared {
 
     /// What the partition holds and what was done to it.
     pub(super) fn stats(&self) -> PartitionStats {
-        let appended = self.stripe.lock().log.appended();
         let (start, end) = self.bounds();
+        let appended = self.stripe.lock().log.appended();
         let tail = self.tail.read();
         PartitionStats {
             records: end - start,
@@ -435,6 +449,7 @@ impl Shared {
 
     /// Deletes the records below `before`; returns the new start.
     pub(super) fn delete_records(&self, before: Offset) -> Result<Offset, AppendError> {
+        self.show_open();
         let mut tail = self.tail.write();
         let high_watermark = tail.end_offset();
         if before > high_watermark {
@@ -465,6 +480,7 @@ impl Shared {
         if let Some(files) = &self.files {
             return files.offset_before(at).ok().map(Found::Behind);
         }
+        self.show_open();
         let tail = self.tail.read();
         let found = tail.since(at).find_map(|chunk| chunk.offset_for_timestamp(at))?;
         Some(Found::Here(found))
@@ -472,7 +488,8 @@ impl Shared {
 
     /// Whether reading at `position` returns something, be it an error.
     pub(crate) fn has_news(&self, position: Offset) -> bool {
-        self.tail.read().end_offset() != position
+        let tail = self.tail.read();
+        tail.end_offset() != position || tail.is_open()
     }
 
     /// Counts a read that returned `slice`.

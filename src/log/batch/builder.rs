@@ -14,7 +14,7 @@ use crate::record::{Record, TimestampType};
 /// The batch is `CreateTime` with base offset 0; where it is appended,
 /// [`set_base_offset`](super::set_base_offset) and
 /// [`set_log_append_time`](super::set_log_append_time) make it the log's.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct BatchBuilder {
     /// Zeros, or leftovers, behind the open batch.
     buffer: Vec<u8>,
@@ -24,7 +24,7 @@ pub(crate) struct BatchBuilder {
 impl BatchBuilder {
     /// A builder that fills `buffer` from its start; what it holds is lost, its allocation is used.
     pub(crate) fn with_buffer(buffer: Vec<u8>) -> Self {
-        BatchBuilder { buffer, open: OpenBatch::default() }
+        BatchBuilder { buffer, open: OpenBatch::new(usize::MAX) }
     }
 
     /// Adds a record with this timestamp; its own is not looked at.

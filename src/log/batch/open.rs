@@ -15,19 +15,30 @@ use crate::record::{Record, TimestampType};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OpenBatch {
     bytes: usize,
+    bytes_max: usize,
     count: u32,
     base_timestamp: Timestamp,
     max_timestamp: Timestamp,
 }
 
-impl Default for OpenBatch {
-    fn default() -> Self {
-        let epoch = Timestamp::default();
-        OpenBatch { bytes: HEADER_BYTES, count: 0, base_timestamp: epoch, max_timestamp: epoch }
-    }
-}
-
 impl OpenBatch {
+    /// A batch without records, which may come to take `bytes_max`.
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        OpenBatch {
+            bytes: HEADER_BYTES,
+            bytes_max,
+            count: 0,
+            base_timestamp: Timestamp::default(),
+            max_timestamp: Timestamp::default(),
+        }
+    }
+
+    /// What it may come to take.
+    #[inline]
+    pub(crate) fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+
     /// What it takes so far, header included.
     #[inline]
     pub(crate) fn bytes(&self) -> usize {

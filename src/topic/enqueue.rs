@@ -1,0 +1,115 @@
+//! Records that join the batch at the end of their partition, and who closes it.
+//!
+//! ```text
+//!   enqueue ─► open batch ─┬─ in memory: shown to whoever looks at the end ─► closed, published
+//!              unseen      └─ in a directory: a ticket; carried when there is enough of it,
+//!                             when somebody waits for it, or when a reader wants it
+//! ```
+//!
+//! In memory such a record is where it will stay, and only its batch is not complete. The published
+//! word says that there is one, so a reader at the end completes it, under the stripe, and reads on:
+//! what was enqueued before somebody looks is there for him, as if it had been appended by itself.
+//!
+//! Invariants:
+//! 1. Whoever asks for the end of the log, or for what is there, closes the open batch first.
+//! 2. While a reader sleeps no batch in memory stays open.
+
+use super::files::Files;
+use super::settle::{Ticket, WORTH_A_WRITE};
+use super::shared::{Shared, Stripe};
+use crate::error::AppendError;
+use crate::ids::{Offset, Timestamp};
+use crate::log::batch::HEADER_BYTES;
+use crate::record::{Record, TimestampType};
+use crate::sync::Arc;
+use crate::topic::config::Durability;
+
+impl Shared {
+    /// Adds a record to the batch that is open, which is to end at `batch_bytes`. `None` for the ticket
+    /// if it is where the topic promises it to be.
+    #[inline]
+    pub(crate) fn enqueue(
+        this: &Arc<Shared>,
+        record: &Record<'_>,
+        now: Timestamp,
+        batch_bytes: usize,
+    ) -> Result<(Offset, Option<Ticket>), AppendError> {
+        let checked = this.check_one(record, now)?;
+        let config = &this.settings.config;
+        if config.timestamp_type == TimestampType::LogAppendTime {
+            return Ok((this.append(checked)?, None)); // the batch has one time
+        }
+        let joining = Joining {
+            record,
+            now,
+            bytes: checked.bytes_max - HEADER_BYTES,
+            batch_bytes: batch_bytes.min(config.max_batch_bytes),
+        };
+        match &this.files {
+            None => Ok((this.join_in_memory(joining), None)),
+            Some(files) if files.durability != Durability::Memory => {
+                let (offset, ticket) = Shared::join_in_files(this, files, joining)?;
+                Ok((offset, Some(ticket)))
+            }
+            Some(_) => Ok((this.append(checked)?, None)),
+        }
+    }
+
+    fn join_in_memory(&self, joining: Joining<'_, '_>) -> Offset {
+        let mut stripe = self.stripe.lock();
+        let offset = self.join(&mut stripe, joining);
+        if !stripe.waiting.is_empty() {
+            stripe.log.close_open();
+            self.wake(stripe);
+        }
+        offset
+    }
+
+    fn join_in_files(
+        this: &Arc<Shared>,
+        files: &Files,
+        joining: Joining<'_, '_>,
+    ) -> Result<(Offset, Ticket), AppendError> {
+        let mut stripe = this.enter(files)?;
+        let offset = this.join(&mut stripe, joining);
+        let ticket = stripe.commit.take_ticket(this);
+        let is_wanted = !stripe.waiting.is_empty() || stripe.log.unwritten_bytes() >= WORTH_A_WRITE;
+        if is_wanted && !stripe.commit.is_busy() {
+            drop(this.lead(stripe, files)); // the ticket tells
+        }
+        Ok((offset, ticket))
+    }
+
+    /// Puts a record into the open batch, or into one that it opens.
+    #[inline]
+    fn join(&self, stripe: &mut Stripe, joining: Joining<'_, '_>) -> Offset {
+        let Joining { record, now, bytes, batch_bytes } = joining;
+        if !stripe.log.open_has_room(bytes, batch_bytes) {
+            self.make_room(stripe, HEADER_BYTES + bytes, now);
+        }
+        stripe.log.open_push(record, record.timestamp.unwrap_or(now))
+    }
+
+    /// Shows what was enqueued before, in memory.
+    pub(crate) fn show_open(&self) {
+        if self.files.is_none() && self.tail.read().is_open() {
+            self.close_open();
+        }
+    }
+
+    /// Completes the open batch of a log in memory.
+    #[cold]
+    pub(crate) fn close_open(&self) {
+        self.stripe.lock().log.close_open();
+    }
+}
+
+/// A record that is to join a batch.
+struct Joining<'j, 'a> {
+    record: &'j Record<'a>,
+    now: Timestamp,
+    /// What it takes at most.
+    bytes: usize,
+    /// What the batch may come to take with it.
+    batch_bytes: usize,
+}
