@@ -10,6 +10,14 @@ mod closing;
 mod gate;
 #[path = "files/inspecting.rs"]
 mod inspecting;
+#[path = "files/offline.rs"]
+mod offline;
+#[path = "files/offline_calls.rs"]
+mod offline_calls;
+#[path = "files/offline_damages.rs"]
+mod offline_damages;
+#[path = "files/offline_groups.rs"]
+mod offline_groups;
 #[path = "files/reading.rs"]
 mod reading;
 #[path = "files/refusals.rs"]

@@ -84,6 +84,8 @@ found! {
     not_taking_the_lock: SkipLock by failing::a_second_handle_is_refused;
 
     cutting_below_the_mark: CutBelowMark by rotting::damage_below_the_mark_is_told;
+    forgetting_that_a_partition_is_damaged: SilentOffline by rotting::a_damaged_partition_says_so;
+    noting_a_good_end_over_damage: NoteOverDamage by rotting::a_directory_with_damage_is_looked_at_again;
     reading_without_the_checksum: SkipReadCrc by rotting::a_flipped_bit_is_not_returned;
     trusting_an_index: TrustIndex by rotting::a_wrong_index_leads_nowhere_wrong;
 

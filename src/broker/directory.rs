@@ -12,6 +12,8 @@
 //! 2. What the list does not name is left alone.
 //! 3. Nothing is changed once the lock was given back.
 //! 4. A partition's directory is one, and not a link to another: what lies elsewhere is not touched.
+//! 5. Damage inside a partition's directory takes that partition offline; what is wrong beside them, and what
+//!    says nothing about their bytes, refuses the opening.
 
 use super::manifest::{MANIFEST_FILE, Manifest};
 use crate::error::{DiskError, OpenError, TopicError};
@@ -21,6 +23,7 @@ use crate::log::facts::parse_file_name;
 use crate::log::mark::MARK_FILE;
 use crate::log::recovery;
 use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::planted::{Bug, planted};
 use crate::topic::session::Session;
 use crate::topic::{Files, Home, Opened, TopicConfig};
@@ -31,6 +34,13 @@ use std::sync::Arc;
 
 const LOCK_FILE: &str = "LOCK";
 
+/// Opening takes memory in proportion to the files that are there. Partitions that are listed and have hardly
+/// a file take some all the same, so there may be only so many of them: a few MiB.
+const HOLLOW_MAX: usize = 1_000;
+
+/// With fewer bytes a partition takes more memory than its files are worth.
+const HOLLOW_BYTES: u64 = 1 << 10;
+
 #[derive(Debug)]
 pub(super) struct Directory {
     disk: Arc<dyn Disk>,
@@ -40,6 +50,8 @@ pub(super) struct Directory {
     manifest: Mutex<Manifest>,
     /// Until the broker is closed. Given back under `manifest`.
     lock: Mutex<Option<Box<dyn DiskLock>>>,
+    /// How many partitions are offline that have hardly a file. Relaxed: counted by who opens.
+    hollow: AtomicUsize,
 }
 
 impl Directory {
@@ -78,6 +90,7 @@ impl Directory {
             session,
             manifest: Mutex::new(manifest),
             lock: Mutex::new(lock),
+            hollow: AtomicUsize::new(0),
         };
         directory.finish_deleting()?;
         Ok(directory)
@@ -157,6 +170,13 @@ impl Directory {
             .map_err(|error| TopicError::Disk { topic: topic.clone(), source: Box::new(error) })?;
         *manifest = changed;
         Ok(())
+    }
+
+    /// Whether a damaged partition is one too many of those that have hardly a file.
+    fn is_too_hollow(&self, dir: &Path) -> bool {
+        let entries = self.disk.entries(dir).unwrap_or_default();
+        let bytes = entries.iter().fold(0_u64, |sum, entry| sum.saturating_add(entry.bytes));
+        bytes < HOLLOW_BYTES && self.hollow.fetch_add(1, Ordering::Relaxed) >= HOLLOW_MAX
     }
 
     fn make_dirs(
@@ -272,7 +292,13 @@ impl Home for Directory {
         is_new: bool,
     ) -> Result<Opened, OpenError> {
         let dir = self.path_of(&of.topic, of.partition);
-        Files::open(&self.disk, &dir, of, config, &self.session, is_new)
+        match Files::open(&self.disk, &dir, of, config, &self.session, is_new) {
+            // All other errors may be put right from outside, with nothing lost.
+            Err(OpenError::Corrupt { corruption, .. }) if !is_new && !self.is_too_hollow(&dir) => {
+                Ok(Files::offline(&dir, of, config, &self.session, *corruption))
+            }
+            opened => opened,
+        }
     }
 
     fn grow(&self, topic: &TopicName, current: u32, total: u32) -> Result<(), TopicError> {

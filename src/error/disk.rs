@@ -190,7 +190,9 @@ pub enum OpenError {
         /// What is wrong with it.
         what: String,
     },
-    /// A partition's files are damaged where they were known to be on disk.
+    /// A partition's files are damaged where they were known to be on disk. A broker opens all the same,
+    /// without that partition; this is what [`require_online`](crate::RecoveryReport::require_online) says
+    /// to who wants all or nothing.
     #[error("{partition} is damaged: {corruption}")]
     Corrupt {
         /// The partition.

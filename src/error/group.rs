@@ -1,6 +1,6 @@
 //! What can go wrong in a consumer group.
 
-use super::{AppendError, ReadError};
+use super::{AppendError, Corruption, ReadError};
 use crate::ids::{GroupId, MemberId, Offset, TopicName, TopicPartition};
 
 /// Why a group was not built or changed, or a member not let in.
@@ -84,6 +84,19 @@ pub enum GroupError {
         log_start: Offset,
         /// The end of the log.
         log_end: Offset,
+    },
+    /// A partition is offline: its files were found damaged when the directory was opened. Where it is one
+    /// of the log of committed offsets, it is not known where the group stands, and there is no group. Else it
+    /// is not known where the partition starts and ends: set the offsets of the others by
+    /// [`ResetTo::Offsets`](crate::ResetTo::Offsets).
+    #[error("group {group} cannot do without {partition}, which is offline: {corruption}")]
+    Offline {
+        /// The group.
+        group: GroupId,
+        /// The partition.
+        partition: TopicPartition,
+        /// Where it is damaged, and what is wrong.
+        corruption: Box<Corruption>,
     },
     /// A setting is outside its range.
     #[error("{setting} of group {group} is {value}, {reason}")]
@@ -191,8 +204,10 @@ pub enum PollError {
     /// A listener called `poll`.
     #[error("poll was called from a rebalance listener")]
     Reentrant,
-    /// A position does not exist any more and the group's [`OffsetReset`](crate::OffsetReset) is
-    /// `None`. It is unchanged: seek.
+    /// A partition could not be read where it was to be. Its position is unchanged, and others are read by
+    /// the next poll. If the position does not exist any more and the group's
+    /// [`OffsetReset`](crate::OffsetReset) is `None`, seek; if the partition is offline, pause it to hear no
+    /// more of it.
     #[error(transparent)]
     Read(#[from] ReadError),
 }
@@ -263,6 +278,15 @@ pub enum CommitError {
         log_start: Offset,
         /// The end of the log.
         log_end: Offset,
+    },
+    /// The partition is offline, so that nobody has read it: its files were found damaged when the directory
+    /// was opened. What is committed for it stays as it is.
+    #[error("{partition} is offline: {corruption}")]
+    Offline {
+        /// The partition.
+        partition: TopicPartition,
+        /// Where it is damaged, and what is wrong.
+        corruption: Box<Corruption>,
     },
     /// The metadata is longer than Kafka allows.
     #[error("metadata of {bytes} bytes for {partition} exceeds {max}")]

@@ -92,6 +92,20 @@ pub enum TopicError {
         #[source]
         source: Box<OpenError>,
     },
+    /// The topic is deleted, but what groups have committed for it is not forgotten, because the log of
+    /// committed offsets is offline. Once that is repaired, groups would read a new topic of this name
+    /// from where they were in this one: reset their offsets.
+    #[error(
+        "topic {topic} is deleted, what is committed for it is not: {partition} is offline: {corruption}"
+    )]
+    Offline {
+        /// The topic that was deleted.
+        topic: TopicName,
+        /// The log of committed offsets.
+        partition: TopicPartition,
+        /// Where it is damaged, and what is wrong.
+        corruption: Box<Corruption>,
+    },
     /// The broker was closed.
     #[error("the broker of topic {topic} is closed")]
     Closed {
@@ -184,6 +198,15 @@ pub enum AppendError {
         /// What the disk said.
         #[source]
         source: Box<DiskError>,
+    },
+    /// The partition is offline: its files were found damaged when the directory was opened. It takes
+    /// nothing until they are put right and the directory is opened again; others are not concerned.
+    #[error("{partition} is offline: {corruption}")]
+    Offline {
+        /// Where it was to go.
+        partition: TopicPartition,
+        /// Where it is damaged, and what is wrong.
+        corruption: Box<Corruption>,
     },
     /// The broker of the topic was closed.
     #[error("the broker of {partition} is closed")]
@@ -342,6 +365,16 @@ pub enum ReadError {
         /// Where, and what is wrong.
         corruption: Box<Corruption>,
     },
+    /// The partition is offline: its files were found damaged when the directory was opened. No offset of
+    /// it can be read until they are put right and the directory is opened again; others are not concerned.
+    /// A consumer that is to hear no more of it pauses it.
+    #[error("{partition} is offline: {corruption}")]
+    Offline {
+        /// Where it was read.
+        partition: TopicPartition,
+        /// Where it is damaged, and what is wrong.
+        corruption: Box<Corruption>,
+    },
     /// The disk refused to be read. Try again.
     #[error("{partition} was not read")]
     Disk {
@@ -413,6 +446,15 @@ pub enum FlushError {
         /// What the disk said.
         #[source]
         source: Box<DiskError>,
+    },
+    /// The partition is offline: its files were found damaged when the directory was opened, and are left
+    /// as they are.
+    #[error("{partition} is offline: {corruption}")]
+    Offline {
+        /// What was to be flushed.
+        partition: TopicPartition,
+        /// Where it is damaged, and what is wrong.
+        corruption: Box<Corruption>,
     },
     /// The broker of the topic was closed, which flushed it.
     #[error("the broker of {partition} is closed")]

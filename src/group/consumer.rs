@@ -139,7 +139,9 @@ impl Consumer {
     ///
     /// # Errors
     ///
-    /// [`PollError`] says what happened and what the next poll will do.
+    /// [`PollError`] says what happened and what the next poll will do. A partition that is damaged or
+    /// offline says so each time that it is its turn, and others are served in between;
+    /// [`pause`](Self::pause) it to hear no more of it.
     ///
     /// # Panics
     ///
@@ -271,7 +273,7 @@ impl Consumer {
 
     /// Commits the positions of all that `poll` has returned, or that was sought since. A position
     /// beyond the end is none yet: the next poll decides where that partition is read, and what is
-    /// committed for it stays as it is until then.
+    /// committed for it stays as it is until then, as it does for a partition that is offline.
     ///
     /// # Errors
     ///
@@ -283,6 +285,9 @@ impl Consumer {
         for of in &moved {
             let Some(position) = self.fetcher.position(of) else { continue };
             let Some(partition) = self.group.partition(of) else { continue };
+            if partition.damage().is_some() {
+                continue; // Nobody has read it, wherever it was sought.
+            }
             if position > partition.high_watermark() && !planted(Bug::CommitBeyondEnd) {
                 pending.push(of.clone());
                 continue;
@@ -307,8 +312,8 @@ impl Consumer {
     ///
     /// # Errors
     ///
-    /// [`CommitError`] if the member was fenced or given up, a partition is not assigned to it, an
-    /// offset does not exist, or the commit could not be made durable. None was committed.
+    /// [`CommitError`] if the member was fenced or given up, a partition is not assigned to it or offline,
+    /// an offset does not exist, or the commit could not be made durable. None was committed.
     pub fn commit_offsets(
         &mut self,
         offsets: &[(TopicPartition, Offset)],
@@ -359,6 +364,9 @@ impl Consumer {
             let (group, member) = (self.group.id.clone(), self.profile.id.clone());
             return Err(CommitError::NotAssigned { group, member, partition: of.clone() });
         };
+        if let Some(corruption) = partition.damage().cloned().map(Box::new) {
+            return Err(CommitError::Offline { partition: of.clone(), corruption });
+        }
         let (log_start, log_end) = (partition.log_start_offset(), partition.high_watermark());
         let requested = what.offset;
         if !(log_start..=log_end).contains(&requested) {
@@ -390,7 +398,8 @@ impl Consumer {
         self.fetcher.position(of)
     }
 
-    /// How many records of an assigned partition `poll` has yet to return.
+    /// How many records of an assigned partition `poll` has yet to return; of one that is offline, which is
+    /// not known, 0.
     pub fn lag(&self, of: &TopicPartition) -> Option<u64> {
         let position = self.position(of)?;
         Some(self.group.partition(of)?.high_watermark().saturating_sub(position))

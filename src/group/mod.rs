@@ -260,7 +260,7 @@ impl ConsumerGroup {
     }
 
     /// How many records of each partition are not consumed yet: the high watermark less the committed
-    /// offset; without a commit all that are retained.
+    /// offset; without a commit all that are retained. Of a partition that is offline, which is not known, 0.
     pub fn lag(&self) -> Vec<(TopicPartition, u64)> {
         let mut lags = Vec::new();
         for topic in self.membership.topics() {
@@ -289,7 +289,8 @@ impl ConsumerGroup {
     ///
     /// [`GroupError::NotEmpty`] while the group has members, as in Kafka;
     /// [`GroupError::UnknownPartition`] and [`GroupError::OffsetOutOfRange`] for offsets that do not
-    /// exist, [`GroupError::Commit`] if they could not be made durable. Nothing was changed.
+    /// exist, [`GroupError::Offline`] if a partition among them is offline, [`GroupError::Commit`] if they
+    /// could not be made durable. Nothing was changed.
     pub fn reset_offsets(&self, to: ResetTo) -> Result<(), GroupError> {
         let targets = positions::resolve(&self.membership, to)?;
         self.membership.reset(targets)

@@ -39,12 +39,21 @@ pub(super) fn resolve(group: &Membership, to: ResetTo) -> Result<Vec<Change>, Gr
     let target = |partition: &Partition, offset| {
         Some(Committed::new(partition, OffsetAndMetadata::new(offset)))
     };
+    let check_online = |of: &TopicPartition, partition: &Partition| {
+        let offline = |corruption| GroupError::Offline {
+            group: group.id.clone(),
+            partition: of.clone(),
+            corruption,
+        };
+        partition.damage().cloned().map_or(Ok(()), |damage| Err(offline(Box::new(damage))))
+    };
     if let ResetTo::Offsets(offsets) = to {
         let checked = offsets.into_iter().map(|(of, offset)| {
             let partition = group.partition(&of).ok_or_else(|| GroupError::UnknownPartition {
                 group: group.id.clone(),
                 partition: of.clone(),
             })?;
+            check_online(&of, &partition)?;
             let (log_start, log_end) = (partition.log_start_offset(), partition.high_watermark());
             if (log_start..=log_end).contains(&offset) {
                 return Ok((of, target(&partition, offset)));
@@ -67,6 +76,7 @@ pub(super) fn resolve(group: &Membership, to: ResetTo) -> Result<Vec<Change>, Gr
     for topic in group.topics() {
         for partition in topic.partitions() {
             let of = TopicPartition::new(topic.name(), partition.id());
+            check_online(&of, &partition)?;
             targets.push((of, target(&partition, offset(&partition))));
         }
     }

@@ -160,6 +160,11 @@ impl Consumer {
     /// Gives a partition that came its position: what is committed, or what the policy says.
     fn take_on(&mut self, of: &TopicPartition) {
         let Some(partition) = self.group.partition(of) else { return };
+        if partition.damage().is_some() {
+            // No position of it is better than another: its polls say why there is nothing to read.
+            let committed = self.group.offsets.get(of);
+            return self.fetcher.add(&partition, committed.map_or(0, |committed| committed.offset));
+        }
         if let Some(committed) = self.group.offsets.get(of)
             && !planted(Bug::PositionFromStart)
         {

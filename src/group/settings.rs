@@ -221,8 +221,9 @@ impl ConsumerGroupBuilder {
     /// # Errors
     ///
     /// [`GroupError::NoTopics`] without topics, [`GroupError::TopicExists`] if two have the same name,
-    /// [`GroupError::InvalidSetting`] if a timeout or limit is zero, [`GroupError::InUse`] if the group
-    /// is one of a broker's and there is a handle of it.
+    /// [`GroupError::InvalidSetting`] if a timeout or limit is zero; if the group is one of a broker's,
+    /// [`GroupError::InUse`] if there is a handle of it, [`GroupError::Offline`] if the log of committed
+    /// offsets is damaged.
     pub fn build(self) -> Result<ConsumerGroup, GroupError> {
         self.check()?;
         let ConsumerGroupBuilder { id, topics, settings, journal } = self;

@@ -223,6 +223,11 @@ impl MarkFile {
         Ok((opened, best.map(|(_, _, mark)| mark)))
     }
 
+    /// A file that is not there, for a partition whose files are not to be touched.
+    pub(crate) fn nowhere(file: Arc<dyn DiskFile>, dir: &Path) -> MarkFile {
+        MarkFile { file, path: dir.join(MARK_FILE), next_slot: 0, next_sequence: 1 }
+    }
+
     /// Reads the mark and nothing else; `None` if both slots are bad. Somebody may be writing it: that
     /// leaves one slot whole at any time.
     ///

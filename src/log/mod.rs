@@ -35,6 +35,7 @@ mod loom_models;
 pub(crate) mod mark;
 #[cfg(test)]
 pub(crate) mod memory_disk;
+pub(crate) mod nowhere;
 pub(crate) mod pool;
 pub(crate) mod recovery;
 pub(crate) mod report;

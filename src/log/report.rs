@@ -1,5 +1,6 @@
 //! What opening a directory found and did: the words in which recovery tells it.
 
+use crate::error::{Corruption, OpenError};
 use crate::ids::{Offset, TopicPartition};
 use std::time::Duration;
 
@@ -31,6 +32,60 @@ pub struct RecoveryReport {
     pub time: Duration,
 }
 
+impl RecoveryReport {
+    /// The partitions that are offline: their files are damaged where they were known to be on disk. Not a
+    /// byte of them is changed; each call that needs them says what is wrong, all others work.
+    ///
+    /// ```
+    /// use anabranch::Broker;
+    ///
+    /// # let dir = std::env::temp_dir().join(format!("anabranch-doc-offline-{}", std::process::id()));
+    /// let broker = Broker::open(&dir)?;
+    /// for report in broker.recovery().offline() {
+    ///     if let Some(damage) = &report.damage {
+    ///         eprintln!("{} is offline: {damage}", report.partition);
+    ///     }
+    /// }
+    /// # broker.close()?;
+    /// # std::fs::remove_dir_all(&dir).expect("it is ours");
+    /// # Ok::<(), anabranch::Error>(())
+    /// ```
+    pub fn offline(&self) -> impl Iterator<Item = &PartitionReport> {
+        self.partitions.iter().filter(|report| report.damage.is_some())
+    }
+
+    /// For who wants all or nothing: refuses a directory with a partition that is offline.
+    ///
+    /// The other partitions are open by then, and torn ends of theirs were cut off.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Corrupt`] with the first partition that is offline.
+    ///
+    /// ```
+    /// use anabranch::{Broker, OpenError};
+    /// use std::path::Path;
+    ///
+    /// fn open_whole(dir: &Path) -> Result<Broker, OpenError> {
+    ///     let broker = Broker::open(dir)?;
+    ///     broker.recovery().require_online()?;
+    ///     Ok(broker)
+    /// }
+    ///
+    /// # let dir = std::env::temp_dir().join(format!("anabranch-doc-online-{}", std::process::id()));
+    /// # drop(open_whole(&dir)?);
+    /// # std::fs::remove_dir_all(&dir).expect("it is ours");
+    /// # Ok::<(), OpenError>(())
+    /// ```
+    pub fn require_online(&self) -> Result<(), OpenError> {
+        let damaged = |report: &PartitionReport| {
+            let (partition, corruption) = (report.partition.clone(), report.damage.clone()?);
+            Some(OpenError::Corrupt { partition, corruption: Box::new(corruption) })
+        };
+        self.offline().find_map(damaged).map_or(Ok(()), Err)
+    }
+}
+
 /// What opening one partition found and did.
 ///
 /// ```
@@ -59,6 +114,10 @@ pub struct PartitionReport {
     pub unknown_files: usize,
     /// Whether one of the little files was damaged, and what it said had to be found out from the log.
     pub was_rebuilt: bool,
+    /// Why the partition is offline, if it is: where its files are not what was known to be on disk. They
+    /// are left as they are, and the other numbers here are zero. (Unless it is the log of committed
+    /// offsets, and that showed only when it was read whole: then its end was recovered before.)
+    pub damage: Option<Corruption>,
 }
 
 impl PartitionReport {
@@ -71,6 +130,7 @@ impl PartitionReport {
             leftovers_removed: 0,
             unknown_files: 0,
             was_rebuilt: false,
+            damage: None,
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::record::{Record, TimestampType};
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::planted::{Bug, planted};
 use crate::sync::{Arc, CachePadded, Condvar, Mutex, MutexGuard, OnceLock, Shelf};
-use crate::topic::Topic;
+use crate::topic::{Shared, Topic};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -53,6 +53,10 @@ impl Default for Limits {
 #[derive(Debug)]
 pub(super) struct Accumulator {
     limits: Limits,
+    /// The topic's partitions that are offline, sorted.
+    offline: Vec<PartitionId>,
+    /// Whether a partitioner may learn from the queues: some may be longer, or partitions be offline.
+    tells: bool,
     queues: Shelf<CachePadded<Queue>>,
     /// Held while queues are added.
     growing: Mutex<()>,
@@ -181,9 +185,12 @@ impl State {
 }
 
 impl Accumulator {
-    pub(super) fn new(limits: Limits) -> Accumulator {
+    /// For a topic of which these partitions are offline, sorted.
+    pub(super) fn new(limits: Limits, offline: Vec<PartitionId>) -> Accumulator {
         Accumulator {
             limits,
+            tells: !limits.linger.is_zero() || !offline.is_empty(),
+            offline,
             queues: Shelf::new(),
             growing: Mutex::new(()),
             queued: AtomicUsize::new(0),
@@ -198,6 +205,18 @@ impl Accumulator {
     #[inline]
     pub(super) fn lingers(&self) -> bool {
         !self.limits.linger.is_zero()
+    }
+
+    /// Refuses what would wait for a partition that is offline.
+    #[inline]
+    pub(super) fn check_online(&self, partition: &Shared) -> Result<(), AppendError> {
+        if self.offline.is_empty() { Ok(()) } else { partition.check_online() }
+    }
+
+    /// Whether a partitioner may learn from the queues.
+    #[inline]
+    pub(super) fn tells(&self) -> bool {
+        self.tells
     }
 
     /// The bytes at which a batch that gathers is full.
@@ -507,5 +526,13 @@ impl Queues for Accumulator {
 
     fn has_open_batch(&self, partition: PartitionId) -> bool {
         self.queues.get(partition).is_some_and(|queue| queue.state.lock().open.is_some())
+    }
+
+    fn gather(&self) -> bool {
+        self.lingers()
+    }
+
+    fn offline(&self) -> &[PartitionId] {
+        &self.offline
     }
 }

@@ -115,6 +115,7 @@ impl ProducerBuilder {
             Some(custom) => Router::Custom(custom),
             None => Router::Default(Box::new(DefaultPartitioner::new(limits.batch_bytes))),
         };
-        Producer::assemble(self.topic, router, Accumulator::new(limits))
+        let offline = self.topic.offline().to_vec();
+        Producer::assemble(self.topic, router, Accumulator::new(limits, offline))
     }
 }

@@ -180,6 +180,7 @@ impl Producer {
         let mut checked = Vec::with_capacity(groups.len());
         for (id, members) in groups.iter() {
             let partition = partition_of(topic, id)?;
+            accumulator.check_online(partition)?;
             let group = members.iter().map(|&index| &records[index as usize]);
             checked.push((partition, partition.check(group, now)?));
         }
@@ -276,6 +277,7 @@ impl Producer {
             // The partitioner may move on, so that the batch it filled is the last one there.
             id = router.batch_closed(record, id, topic, accumulator)?;
         }
+        accumulator.check_online(partition_of(topic, id)?)?;
         let reserved = accumulator.reserve(record, topic)?;
         // Waiting for room may have taken a while. If the clock panics, nothing was queued yet.
         let times = accumulator.times(topic);

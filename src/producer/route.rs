@@ -191,7 +191,7 @@ struct Keyless {
 #[inline]
 fn view<'t>(topic: &'t Topic, queues: &'t Accumulator) -> TopicView<'t> {
     let view = TopicView::new(topic.name(), topic.partition_count());
-    if queues.lingers() { view.with_queues(queues) } else { view }
+    if queues.tells() { view.with_queues(queues) } else { view }
 }
 
 /// Asks the user's partitioner.

@@ -137,6 +137,10 @@ pub enum Bug {
     KeepCleanNote,
     /// An index is believed whatever its checksum, and the batch that it leads to whatever its offset.
     TrustIndex,
+    /// A partition whose files are damaged is opened as one that is empty.
+    SilentOffline,
+    /// A directory with a partition that is damaged counts as closed in good order.
+    NoteOverDamage,
     /// What is read back is not compared with its checksum.
     SkipReadCrc,
     /// Retention removes segments before the list forgets them.

@@ -3,6 +3,7 @@
 //! ```text
 //!   open ─┬─ close: nobody adds any more, then everything is written and synced
 //!         ├─ abandon: its files are going
+//!         ├─ offline: its files were damaged when they were to be opened
 //!         └─ a write or sync after which nobody knows what the files hold: poisoned
 //! ```
 //!
@@ -127,7 +128,7 @@ impl Shared {
     /// Closes the partition in good order; what was appended is on disk then.
     pub(super) fn close(&self) -> Result<(), FlushError> {
         let Some(files) = &self.files else { return Ok(()) };
-        if let Some(Ended::Closed) = files.ended() {
+        if let Some(Ended::Closed | Ended::Offline(_)) = files.ended() {
             return Ok(());
         }
         // First nobody adds any more, then what was added is written.

@@ -15,7 +15,7 @@
 //! 4. Once `is_over` is set nothing is changed: the directory may be somebody else's. Who changes anything
 //!    but segment files that are written to holds `keeper` and has looked.
 
-use crate::error::{AppendError, DiskError, FlushError, OpenError, ReadError};
+use crate::error::{AppendError, Corruption, DiskError, FlushError, OpenError, ReadError};
 use crate::ids::{Offset, Timestamp, TopicPartition};
 use crate::log::cold::{READ_BYTES_MAX, READ_BYTES_MIN, Wanted};
 use crate::log::disk::Disk;
@@ -80,6 +80,8 @@ pub(crate) struct Files {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
     Poisoned(DiskError),
+    /// Its files were found damaged; see `offline.rs`.
+    Offline(Box<Corruption>),
     Closed,
 }
 
@@ -115,8 +117,28 @@ impl Files {
         is_new: bool,
     ) -> Result<Opened, OpenError> {
         let found = recovery::recover(disk, dir, partition, session.was_clean())?;
-        let Recovered { sealed, log_start, active, mark, mark_file, epochs, was_clean, report } =
-            found;
+        // An empty log may be what is left of one that was read.
+        let must_raise = !found.was_clean && !is_new && !planted(Bug::KeepEpoch);
+        let mut opened = Files::assemble(disk, dir, partition, config, session, found);
+        let Opened { files, end_offset, .. } = &mut opened;
+        files.must_raise = AtomicBool::new(must_raise);
+        if files.durability == Durability::Synced && files.synced() < *end_offset {
+            // What readers are to see must be on disk, and known to be.
+            files.sync()?;
+        }
+        Ok(opened)
+    }
+
+    /// Puts together what was found.
+    pub(super) fn assemble(
+        disk: &Arc<dyn Disk>,
+        dir: &Path,
+        partition: &TopicPartition,
+        config: &TopicConfig,
+        session: &Arc<Session>,
+        found: Recovered,
+    ) -> Opened {
+        let Recovered { sealed, log_start, active, mark, mark_file, epochs, report, .. } = found;
         let durability = config.durability_on_disk();
         let segment_bytes_max = (config.segment_bytes as u64).min(SEGMENT_BYTES_MAX);
         let preallocates = durability == Durability::Synced;
@@ -153,20 +175,15 @@ impl Files {
             synced: AtomicU64::new(synced),
             epoch: AtomicI32::new(epoch),
             is_begun: AtomicBool::new(false),
-            // An empty log may be what is left of one that was read.
-            must_raise: AtomicBool::new(!was_clean && !is_new && !planted(Bug::KeepEpoch)),
+            must_raise: AtomicBool::new(false),
             ended: OnceLock::new(),
             poisoned: OnceLock::new(),
             is_drained: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
             pool: Pool::new(READ_BYTES_MAX),
         };
-        if durability == Durability::Synced && synced < end_offset {
-            // What readers are to see must be on disk, and known to be.
-            files.sync()?;
-        }
         let layout = Layout { segment_bytes_max, shows_at_once: durability == Durability::Memory };
-        Ok(Opened { files, end_offset, home, layout, report })
+        Opened { files, end_offset, home, layout, report }
     }
 
     /// Before an append: whether this session may, and under which epoch.
@@ -193,7 +210,8 @@ impl Files {
     fn keep(&self) -> Result<MutexGuard<'_, Keeper>, AppendError> {
         let keeper = self.keeper.lock();
         if self.is_over.load(Ordering::Relaxed) {
-            return Err(self.append_ended(&Ended::Closed));
+            let offline = self.ended().filter(|ended| matches!(ended, Ended::Offline(_)));
+            return Err(self.append_ended(offline.unwrap_or(&Ended::Closed)));
         }
         Ok(keeper)
     }
@@ -265,6 +283,9 @@ impl Files {
             Ended::Poisoned(error) => {
                 AppendError::Poisoned { partition, source: Box::new(error.clone()) }
             }
+            Ended::Offline(corruption) => {
+                AppendError::Offline { partition, corruption: corruption.clone() }
+            }
             Ended::Closed => AppendError::Closed { partition },
         }
     }
@@ -272,6 +293,10 @@ impl Files {
     /// What a reader is answered that has read everything, after the end.
     pub(crate) fn read_ended(&self) -> Option<ReadError> {
         let partition = || self.partition.clone();
+        if let Some(Ended::Offline(corruption)) = self.ended() {
+            let (partition, corruption) = (partition(), corruption.clone());
+            return Some(ReadError::Offline { partition, corruption });
+        }
         if self.poisoned().is_some() {
             return Some(ReadError::Poisoned { partition: partition() });
         }
@@ -294,6 +319,9 @@ impl Files {
         match ended {
             Ended::Poisoned(error) => {
                 FlushError::Poisoned { partition, source: Box::new(error.clone()) }
+            }
+            Ended::Offline(corruption) => {
+                FlushError::Offline { partition, corruption: corruption.clone() }
             }
             Ended::Closed => FlushError::Closed { partition },
         }

@@ -12,6 +12,7 @@
 //! | `enqueue.rs` | Records that join an open batch, and who closes it. |
 //! | `settle.rs` | From an append to the files: who writes, who waits. |
 //! | `files.rs` `session.rs` | The files of a partition; the note of a good end. |
+//! | `offline.rs` | A partition whose files are damaged. |
 //! | `cursor.rs` | A place in a partition from which to read on. |
 //! | `fetcher.rs` | Several cursors, and sleeping until one has records. |
 //! | `distance.rs` | How far a reader stays behind a writer. |
@@ -32,6 +33,7 @@ mod loom_files;
 mod loom_models;
 #[cfg(all(test, any(loom, shuttle)))]
 pub(crate) mod model_files;
+mod offline;
 mod partition;
 mod reader;
 mod records;
@@ -59,7 +61,7 @@ use crate::error::{FlushError, OpenError, TopicError};
 use crate::ids::{PartitionId, Timestamp, TopicName, TopicPartition};
 use crate::log::CHUNK_BYTES_WITH_FILES;
 use crate::log::report::PartitionReport;
-use crate::sync::{Arc, Mutex, Shelf};
+use crate::sync::{Arc, Mutex, OnceLock, Shelf};
 use shared::Settings;
 use std::sync::Weak;
 
@@ -91,6 +93,8 @@ struct Inner {
     partitions: Shelf<Arc<Shared>>,
     /// Held while partitions are added. Guards who wants to know.
     growing: Mutex<Growing>,
+    /// Looked for when somebody first asks.
+    offline: OnceLock<Vec<PartitionId>>,
 }
 
 #[derive(Debug, Default)]
@@ -102,7 +106,8 @@ struct Growing {
 
 /// The directory that a topic's partitions are in.
 pub(crate) trait Home: Send + Sync + std::fmt::Debug {
-    /// Opens a partition's directory, which this session may have made.
+    /// Opens a partition's directory, which this session may have made. Where the files of one that it has
+    /// not made are damaged, that is no error: the partition is offline.
     fn open(
         &self,
         of: &TopicPartition,
@@ -289,6 +294,23 @@ impl Topic {
         }
     }
 
+    /// The partitions that are offline, sorted. That is known once the broker is open, for good: those that
+    /// are added have just been made.
+    pub(crate) fn offline(&self) -> &[PartitionId] {
+        if self.inner.home.is_none() {
+            return &[];
+        }
+        if let Some(known) = self.inner.offline.get() {
+            return known;
+        }
+        let is_offline = |id: &PartitionId| {
+            let partition = self.shared(*id);
+            partition.is_some_and(|partition| partition.damage().is_some())
+        };
+        let found = (0..self.partition_count()).filter(is_offline).collect();
+        self.inner.offline.get_or_init(|| found)
+    }
+
     fn grow_no_more(&self) {
         self.inner.growing.lock().is_over = self.inner.home.is_some();
     }
@@ -325,6 +347,7 @@ impl Inner {
             home,
             partitions: Shelf::new(),
             growing: Mutex::new(Growing::default()),
+            offline: OnceLock::new(),
         }
     }
 

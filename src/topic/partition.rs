@@ -5,7 +5,7 @@ use super::records::Records;
 use super::settle::Ticket;
 use super::shared::{Found, Shared};
 use super::stats::PartitionStats;
-use crate::error::{AppendError, FlushError, ReadError};
+use crate::error::{AppendError, Corruption, FlushError, ReadError};
 use crate::ids::{Offset, PartitionId, Timestamp, TopicName};
 use crate::record::Record;
 use crate::sync::Arc;
@@ -41,6 +41,24 @@ impl Partition {
         &self.shared.settings.name
     }
 
+    /// Why the partition is offline; `None` if it is not, as most are not.
+    ///
+    /// When a broker opens a directory and finds the files of a partition damaged where they were known to
+    /// be on disk, it leaves them as they are and goes on without them. Each append, read and flush of
+    /// that partition is answered with this damage, and its offsets and statistics are 0: what they were
+    /// is not known. [`inspect`](crate::inspect) and [`salvage`](crate::salvage()) look at the files.
+    ///
+    /// ```
+    /// use anabranch::{Topic, TopicConfig};
+    ///
+    /// let topic = Topic::in_memory("orders", TopicConfig::new().partitions(3))?;
+    /// assert!(topic.partitions().all(|partition| partition.damage().is_none()));
+    /// # Ok::<(), anabranch::Error>(())
+    /// ```
+    pub fn damage(&self) -> Option<&Corruption> {
+        self.shared.damage()
+    }
+
     /// The first offset that can be read.
     pub fn log_start_offset(&self) -> Offset {
         self.shared.bounds().0
@@ -65,7 +83,8 @@ impl Partition {
     /// [`AppendError::Empty`] without records, [`AppendError::TooLarge`] if the batch exceeds
     /// `max_batch_bytes`, [`AppendError::WrongPartition`] if a record names another partition,
     /// [`AppendError::NegativeTimestamp`] for a time before 1970, [`AppendError::NoKey`] in a compacted
-    /// topic, [`AppendError::Disk`] if the disk refuses, [`AppendError::Closed`] behind a closed broker.
+    /// topic, [`AppendError::Disk`] if the disk refuses, [`AppendError::Closed`] behind a closed broker,
+    /// [`AppendError::Offline`] if the files were found [damaged](Self::damage).
     /// The log is unchanged. After a sync that failed, [`AppendError::Poisoned`]: whether this batch is on
     /// the disk is not known.
     pub fn append(&self, records: &[Record<'_>]) -> Result<Offset, AppendError> {
@@ -92,7 +111,8 @@ impl Partition {
     /// # Errors
     ///
     /// [`ReadError::OutOfRange`] if `from` is below the start or beyond the high watermark;
-    /// [`ReadError::Corrupt`] and [`ReadError::Disk`] for what is read from a file.
+    /// [`ReadError::Corrupt`] and [`ReadError::Disk`] for what is read from a file; [`ReadError::Offline`],
+    /// whatever is read, if the files were found [damaged](Self::damage) before.
     ///
     /// ```
     /// use anabranch::{ReadError, Record, Topic, TopicConfig};
@@ -127,7 +147,7 @@ impl Partition {
     }
 
     /// The offset of the first record stamped `at` or later; `None` if there is none, or if files that
-    /// had to be read could not be.
+    /// had to be read could not be, or are [damaged](Self::damage).
     pub fn offset_for_timestamp(&self, at: Timestamp) -> Option<Offset> {
         let start = self.log_start_offset();
         let from = match self.shared.offset_before(at)? {
@@ -161,8 +181,8 @@ impl Partition {
     /// # Errors
     ///
     /// [`AppendError::BeyondEnd`] if `before` is beyond the high watermark; in a directory also
-    /// [`AppendError::Disk`], [`AppendError::Poisoned`] and [`AppendError::Closed`]. The start is where it
-    /// was.
+    /// [`AppendError::Disk`], [`AppendError::Poisoned`], [`AppendError::Closed`] and
+    /// [`AppendError::Offline`]. The start is where it was.
     pub fn delete_records(&self, before: Offset) -> Result<Offset, AppendError> {
         self.shared.delete_records(before)
     }
@@ -172,13 +192,14 @@ impl Partition {
     ///
     /// # Errors
     ///
-    /// None for a topic in memory. Else [`FlushError`] if the disk refuses a write or a sync, or the broker
-    /// is closed.
+    /// None for a topic in memory. Else [`FlushError`] if the disk refuses a write or a sync, the broker is
+    /// closed, or the partition is [offline](Self::damage).
     pub fn flush(&self) -> Result<Offset, FlushError> {
         self.shared.flush()
     }
 
-    /// What the partition holds and what was done to it.
+    /// What the partition holds and what was done to it; of one that is [offline](Self::damage) nothing is
+    /// known, and all is 0.
     pub fn stats(&self) -> PartitionStats {
         self.shared.stats()
     }

@@ -348,7 +348,7 @@ impl Shared {
     /// Drops what retention does not keep.
     pub(crate) fn apply_retention(&self, now: Timestamp) {
         if let Some(files) = &self.files {
-            if self.settings.config.cleanup.deletes() {
+            if self.settings.config.cleanup.deletes() && files.damage().is_none() {
                 let high_watermark = self.tail.read().end_offset();
                 // What could not be dropped now is dropped the next time.
                 let _ = files.apply_retention(self.limits(now), high_watermark);
@@ -391,6 +391,7 @@ impl Shared {
         offset: Offset,
         ahead: usize,
     ) -> Result<Option<Arc<Chunk>>, ReadError> {
+        self.check_readable()?;
         self.show_open();
         let tail = self.tail.read();
         let high_watermark = tail.end_offset();
@@ -449,6 +450,7 @@ impl Shared {
 
     /// Deletes the records below `before`; returns the new start.
     pub(super) fn delete_records(&self, before: Offset) -> Result<Offset, AppendError> {
+        self.check_online()?;
         self.show_open();
         let mut tail = self.tail.write();
         let high_watermark = tail.end_offset();
@@ -478,6 +480,7 @@ impl Shared {
     /// Where to look for the first record stamped `at` or later; `None` if there is none.
     pub(super) fn offset_before(&self, at: Timestamp) -> Option<Found> {
         if let Some(files) = &self.files {
+            self.check_readable().ok()?;
             return files.offset_before(at).ok().map(Found::Behind);
         }
         self.show_open();

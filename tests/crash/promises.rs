@@ -2,7 +2,7 @@
 
 use super::images::{GLANCE, check_image};
 use super::model::{Ending, Setup};
-use super::world::{Op, World, clock};
+use super::world::{Op, World, clock, whole};
 use anabranch::testing::{Fate, SimDisk, Times};
 use anabranch::{
     AppendError, Broker, DiskError, Durability, FlushError, Housekeeping, Partition, ReadError,
@@ -12,7 +12,8 @@ use std::time::Duration;
 
 fn open(disk: &SimDisk) -> Broker {
     let builder = Broker::builder().disk(disk.clone()).clock(clock());
-    builder.housekeeping(Housekeeping::Manual).open("data").expect("it opens")
+    let opened = builder.housekeeping(Housekeeping::Manual).open("data");
+    opened.and_then(whole).expect("it opens")
 }
 
 fn partition(broker: &Broker, durability: Durability) -> Partition {

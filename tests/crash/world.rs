@@ -82,6 +82,12 @@ pub(crate) fn clock() -> ManualClock {
     ManualClock::at(Timestamp::from_millis(1_700_000_000_000))
 }
 
+/// No crash leaves damage: a partition that is offline is a violation.
+pub(crate) fn whole(broker: Broker) -> Result<Broker, OpenError> {
+    broker.recovery().require_online()?;
+    Ok(broker)
+}
+
 impl World {
     /// Opens a directory; the topics may be there or not.
     pub(crate) fn open(
@@ -94,6 +100,7 @@ impl World {
             .housekeeping(Housekeeping::Manual)
             .clock(clock.clone())
             .open(ROOT)
+            .and_then(whole)
             .map_err(|error: OpenError| format!("open: {error} ({error:?})"))?;
         let mut lanes = Vec::new();
         for (number, model) in models.iter().enumerate() {

@@ -6,12 +6,16 @@ use super::reference::{
     Marks, OFFSETS, Reference, TOPICS, commits, open, owner, partition, references,
 };
 use anabranch::testing::SimDisk;
-use anabranch::{OpenError, ReadError};
+use anabranch::{
+    AppendError, Broker, Corruption, GroupError, OpenError, PartitionReport, ReadError, Reader,
+    Record, TopicPartition,
+};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How much is tried: see the header of the test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +56,8 @@ fn apply(disk: &SimDisk, damage: &Damage) {
     }
 }
 
-/// Opens a damaged directory and looks at what the damage may concern, at one in `step` offsets.
+/// Opens a damaged directory and looks at what the damage may concern, at one in `step` offsets. Beside a
+/// partition that is offline, at the others as well.
 fn observe(
     reference: &Reference,
     disk: &SimDisk,
@@ -64,13 +69,73 @@ fn observe(
     let torn = reports.filter_map(|one| Some((one.partition.topic.to_string(), one.torn?.bytes)));
     let torn = torn.collect();
     let commits = commits(&broker);
+    let offline = offline(&broker);
+    let unsaid = offline.values().filter_map(|(of, why)| unsaid(&broker, of, why).err()).collect();
+    let of = of.filter(|_| offline.is_empty());
     let mut seen = BTreeMap::new();
     for topic in TOPICS.into_iter().filter(|topic| of.is_none_or(|of| of == *topic)) {
+        if offline.contains_key(topic) {
+            continue;
+        }
         let times: Vec<i64> = reference.held[topic].rows.iter().map(|row| row.timestamp).collect();
         seen.insert(topic.to_owned(), look(&partition(&broker, topic), step, &times));
     }
-    Ok(Outcome { torn, seen, commits })
+    Ok(Outcome { offline, unsaid, torn, seen, commits })
 }
+
+fn offline(broker: &Broker) -> BTreeMap<String, (TopicPartition, Corruption)> {
+    let reports = broker.recovery().offline();
+    let each = |report: &PartitionReport| {
+        let of = report.partition.clone();
+        Some((of.topic.to_string(), (of, report.damage.clone()?)))
+    };
+    reports.filter_map(each).collect()
+}
+
+/// What of a partition that is offline does not say so.
+fn unsaid(broker: &Broker, of: &TopicPartition, why: &Corruption) -> Result<(), String> {
+    let topic = broker.topic(&of.topic).map_err(|error| error.to_string())?;
+    let partition = topic.partition(0).ok_or("there is no partition")?;
+    for offset in [0, 3, 46, 93, 140, u64::MAX] {
+        match partition.read(offset, 1) {
+            Err(ReadError::Offline { corruption, .. }) if *corruption == *why => {}
+            other => return Err(format!("{of} is offline, and a read at {offset} says {other:?}")),
+        }
+    }
+    match partition.append(&[Record::new("x").with_key("k")]) {
+        Err(AppendError::Offline { corruption, .. }) if *corruption == *why => {}
+        other => return Err(format!("{of} is offline, and an append says {other:?}")),
+    }
+    let polled = Reader::new([(partition, 3)]).poll(Duration::from_secs(60));
+    if !matches!(&polled, Err(ReadError::Offline { .. })) {
+        return Err(format!("{of} is offline, and a poll says {polled:?}"));
+    }
+    let group = broker.consumer_group("billing").topic(&topic).build();
+    let is_refused =
+        matches!(&group, Err(GroupError::Offline { partition, .. }) if partition == of);
+    if is_refused != (&*of.topic == OFFSETS) {
+        return Err(format!("{of} is offline, and a group says {group:?}"));
+    }
+    Ok(())
+}
+
+/// The files of a partition that is offline are as they were.
+fn untouched(outcome: &Outcome, before: &Files, disk: &SimDisk) -> Result<(), String> {
+    let after = disk.contents();
+    for topic in outcome.offline.keys() {
+        let dir = format!("data/{topic}-0");
+        let files = |all: &Files| -> Vec<(PathBuf, Vec<u8>)> {
+            let its = all.iter().filter(|(path, _)| path.starts_with(&dir));
+            its.map(|(path, bytes)| (path.clone(), bytes.clone())).collect()
+        };
+        if files(before) != files(&after) {
+            return Err(format!("{topic} is offline, and was changed"));
+        }
+    }
+    Ok(())
+}
+
+type Files = BTreeMap<PathBuf, Vec<u8>>;
 
 fn try_one(reference: &Reference, damage: &Damage, step: usize) -> Result<Kept, String> {
     let disk = reference.disk.kill();
@@ -80,6 +145,13 @@ fn try_one(reference: &Reference, damage: &Damage, step: usize) -> Result<Kept, 
         catch_unwind(AssertUnwindSafe(|| observe(reference, &disk, owner.as_deref(), step)));
     let outcome = observed.map_err(|_| "it panics".to_owned())?;
     let kept = judge(reference, damage, &outcome)?;
+    if let Ok(outcome) = &outcome
+        && !outcome.offline.is_empty()
+    {
+        let before = reference.disk.kill();
+        apply(&before, damage);
+        untouched(outcome, &before.contents(), &disk)?;
+    }
     if step == 1 && outcome.is_ok() {
         // Opened once more, after whatever the first opening and the closing have written.
         let again =
@@ -91,6 +163,9 @@ fn try_one(reference: &Reference, damage: &Damage, step: usize) -> Result<Kept, 
         };
         // What was reported once is not reported again.
         after.torn.extend(before.torn.clone());
+        if after.offline != before.offline {
+            return Err(format!("opened again: {:?}, not {:?}", after.offline, before.offline));
+        }
         judge(reference, damage, &again).map_err(|what| format!("opened again: {what}"))?;
     }
     Ok(kept)
@@ -151,6 +226,7 @@ fn every_flipped_bit_is_harmless_or_told() {
         let counts = try_all(reference, &damages, one_in());
         assert!(
             counts[&Kept::OpenError] > 0
+                && counts[&Kept::Offline] > 0
                 && counts[&Kept::ReadError] > 0
                 && counts[&Kept::Whole] > 0
         );
@@ -263,6 +339,13 @@ fn planted_mistakes_are_seen() {
     });
     trips("another file blamed", "another file", &|_, seen| {
         seen.rows = Err(corrupt("orders", "data/orders-0/mark", 10));
+    });
+    trips("a partition offline that is not damaged", "another partition", &|outcome, _| {
+        let ReadError::Corrupt { partition, corruption } = corrupt("keys", log, 10) else { return };
+        outcome.offline.insert("keys".to_owned(), (partition, *corruption));
+    });
+    trips("a partition offline that says nothing", "says nothing", &|outcome, _| {
+        outcome.unsaid.push("it says nothing".to_owned());
     });
     trips("a place behind the damage", "behind", &|_, seen| {
         seen.rows = Err(corrupt("orders", log, 9_000));

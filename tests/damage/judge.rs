@@ -4,6 +4,7 @@
 //! 2. Nothing below the mark is missing without an error; nor is anything else, but what stood in a
 //!    segment file above the mark, and what is reported as torn.
 //! 3. An error names the partition that is damaged, its file, and a place that is in it.
+//! 4. A partition that is offline says so to every call, no byte of it is changed, and the others are whole.
 
 use super::look::{Row, Seen};
 use super::reference::{Commits, Held, OFFSETS, Reference, owner};
@@ -35,6 +36,10 @@ impl Damage {
 
 /// What opening came to, and what was seen then.
 pub struct Outcome {
+    /// The partitions that are offline, by topic, and why.
+    pub offline: BTreeMap<String, (TopicPartition, Corruption)>,
+    /// What is wrong with how they say so.
+    pub unsaid: Vec<String>,
     pub torn: BTreeMap<String, u64>,
     pub seen: BTreeMap<String, Seen>,
     pub commits: Commits,
@@ -51,7 +56,9 @@ pub enum Kept {
     Shorter,
     /// Reading says what is damaged.
     ReadError,
-    /// Opening says what is damaged.
+    /// Opening says what is damaged, and the partition is offline.
+    Offline,
+    /// Nothing can be known: opening is refused.
     OpenError,
 }
 
@@ -63,7 +70,10 @@ pub fn judge(
     match outcome {
         Err(error) => judge_refusal(damage, error).map(|()| Kept::OpenError),
         Ok(outcome) => {
-            let mut kept = judge_commits(reference, damage, outcome)?;
+            let mut kept = judge_offline(damage, outcome)?;
+            if !outcome.offline.contains_key(OFFSETS) {
+                kept = kept.max(judge_commits(reference, damage, outcome)?);
+            }
             for (topic, seen) in &outcome.seen {
                 let torn = outcome.torn.contains_key(topic);
                 let seen = judge_seen(topic, &reference.held[topic], damage, seen, torn)
@@ -75,13 +85,20 @@ pub fn judge(
     }
 }
 
+fn judge_offline(damage: &Damage, outcome: &Outcome) -> Result<Kept, String> {
+    if let Some(unsaid) = outcome.unsaid.first() {
+        return Err(unsaid.clone());
+    }
+    for (partition, corruption) in outcome.offline.values() {
+        let owner = owner(damage.path()).ok_or(format!("blames a partition: {corruption}"))?;
+        names(&owner, damage, partition, corruption)?;
+    }
+    Ok(if outcome.offline.is_empty() { Kept::Whole } else { Kept::Offline })
+}
+
 fn judge_refusal(damage: &Damage, error: &OpenError) -> Result<(), String> {
     let owner = owner(damage.path());
     match error {
-        OpenError::Corrupt { partition, corruption } => {
-            let owner = owner.ok_or(format!("blames a partition: {error}"))?;
-            names(&owner, damage, partition, corruption)
-        }
         OpenError::Manifest { path, .. } if owner.is_none() && path == damage.path() => Ok(()),
         OpenError::Version { path, .. } if path == damage.path() => Ok(()),
         _ => Err(format!("is refused with {error:?}")),

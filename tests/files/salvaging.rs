@@ -1,7 +1,7 @@
 //! What is read of a broker's directory that is damaged.
 
 use super::support::{Dir, append, first, number};
-use anabranch::{Broker, OpenError, Record, TopicConfig, salvage};
+use anabranch::{Record, TopicConfig, salvage};
 
 fn filled(dir: &Dir) {
     let broker = dir.open();
@@ -20,7 +20,9 @@ fn what_a_broker_refuses_is_salvaged_into_another_one() {
     bytes[100] ^= 1;
     std::fs::write(&log, &bytes[..bytes.len() - 1]).unwrap();
     let before = dir.contents();
-    assert!(matches!(Broker::open(dir.path()), Err(OpenError::Corrupt { .. })));
+    // Also beside a broker that has the rest of it open.
+    let holder = dir.open_damaged();
+    assert_eq!(holder.recovery().offline().count(), 1);
 
     let fresh = Dir::new();
     let broker = fresh.open();
@@ -39,6 +41,7 @@ fn what_a_broker_refuses_is_salvaged_into_another_one() {
     assert_eq!(lost, report.missing.iter().cloned().flatten().collect::<Vec<_>>());
     assert_eq!((report.records, report.skipped.len()), (28, 3), "{report:?}");
     assert_eq!(to.log_end_offset(), 28);
+    holder.close().unwrap();
     assert_eq!(dir.contents(), before);
 }
 

@@ -31,7 +31,31 @@ impl Dir {
 
     pub(crate) fn open_at(&self, clock: ManualClock) -> Broker {
         let builder = Broker::builder().housekeeping(Housekeeping::Manual).clock(clock);
-        builder.open(&self.0).unwrap()
+        let broker = builder.open(&self.0).unwrap();
+        broker.recovery().require_online().unwrap();
+        broker
+    }
+
+    /// Opens it though partitions of it are damaged.
+    pub(crate) fn open_damaged(&self) -> Broker {
+        self.open_gated(|_, _| Ok(()))
+    }
+
+    /// What a process leaves that is killed now.
+    pub(crate) fn killed(&self) -> Dir {
+        let image = Dir::new();
+        for (path, bytes) in self.contents() {
+            let to = image.0.join(path.strip_prefix(&self.0).unwrap());
+            std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+            std::fs::write(to, bytes).unwrap();
+        }
+        image
+    }
+
+    /// The files of one partition with their bytes.
+    pub(crate) fn files_of(&self, partition: &str) -> Vec<(PathBuf, Vec<u8>)> {
+        let dir = self.0.join(partition);
+        self.contents().into_iter().filter(|(path, _)| path.starts_with(&dir)).collect()
     }
 
     /// Opens it through a disk that asks `hook` before each call.

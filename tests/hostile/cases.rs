@@ -2,7 +2,7 @@
 
 use super::counting::peak;
 use super::forge::Place;
-use anabranch::{Broker, OpenError, Partition, Record, Timestamp};
+use anabranch::{AppendError, Broker, OpenError, Partition, ReadError, Record, Timestamp};
 use std::ffi::OsStr;
 use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
@@ -46,7 +46,12 @@ fn use_it(broker: &Broker) {
     for topic in broker.topics() {
         for partition in topic.partitions() {
             read_all(&partition);
-            let _ = partition.append(&[Record::new("more").with_key("k")]);
+            let appended = partition.append(&[Record::new("more").with_key("k")]);
+            if partition.damage().is_some() {
+                let read = partition.read(0, 1);
+                assert!(matches!(read, Err(ReadError::Offline { .. })), "{read:?}");
+                assert!(matches!(appended, Err(AppendError::Offline { .. })), "{appended:?}");
+            }
             let _ = partition.delete_records(partition.log_start_offset().saturating_add(1));
             let _ = partition.flush();
             read_all(&partition);
@@ -139,11 +144,12 @@ pub fn what_is_no_file_is_refused() {
     }
     let place = Place::with_topics();
     std::fs::remove_dir_all(place.path("orders-0")).unwrap();
-    let error = refused(&place, "a partition that is gone");
-    assert!(
-        matches!(&error, OpenError::Corrupt { partition, .. } if partition.to_string() == "orders/0"),
-        "{error}"
-    );
+    let broker = place.open().unwrap();
+    let offline = broker.recovery().offline().map(|report| report.partition.to_string());
+    assert_eq!(offline.collect::<Vec<_>>(), ["orders/0"]);
+    drop(broker);
+    assert_eq!(survive(&place, "a partition that is gone"), None);
+    assert!(!place.path("orders-0").exists(), "and stays so");
     std::fs::write(place.path("orders-0"), b"x").unwrap();
     refused(&place, "a file for a partition");
     let place = Place::with_topics();

@@ -62,6 +62,8 @@ fn what_was_acknowledged_survives_a_kill() {
         }
         let opened = Broker::builder().housekeeping(Housekeeping::Manual).open(&dir.0);
         let broker = opened.unwrap_or_else(|error| panic!("kill {seed}: {error}"));
+        let whole = broker.recovery().require_online();
+        whole.unwrap_or_else(|error| panic!("kill {seed}: {error}"));
         torn += broker.recovery().partitions.iter().filter(|one| one.torn.is_some()).count();
         let checked = ledger.check(&broker, &mut checked);
         checked.unwrap_or_else(|what| panic!("kill {seed}: {what}"));

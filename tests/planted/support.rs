@@ -9,7 +9,14 @@ use std::ops::Range;
 
 pub(crate) const LOG: &str = "data/t-0/00000000000000000000.log";
 
+/// Opens it, and refuses one with a partition that is offline: no scenario but those of rot leaves any.
 pub(crate) fn try_open(disk: &SimDisk) -> Result<Broker, OpenError> {
+    let broker = open_damaged(disk)?;
+    broker.recovery().require_online()?;
+    Ok(broker)
+}
+
+pub(crate) fn open_damaged(disk: &SimDisk) -> Result<Broker, OpenError> {
     let clock = ManualClock::at(Timestamp::from_millis(1_700_000_000_000));
     let builder = Broker::builder().housekeeping(Housekeeping::Manual).clock(clock);
     builder.disk(disk.clone()).open("data")

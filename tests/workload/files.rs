@@ -50,6 +50,7 @@ impl Files {
         let broker = builder.disk(disk.clone()).open("data").unwrap_or_else(|error| {
             panic!("a crash left what does not open: {error}");
         });
+        broker.recovery().require_online().expect("a crash leaves no damage");
         let config = TopicConfig::new().cleanup(Cleanup::Compact).min_cleanable_ratio(0.1);
         let config = config.segment_bytes(1 << 10).durability(durabilities.balances);
         let balances = broker.topic_or_create("balances", config).expect("the disk is well");

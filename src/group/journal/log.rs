@@ -42,6 +42,9 @@ impl OffsetsLog for Partition {
                 FlushError::Poisoned { partition, source } => {
                     AppendError::Poisoned { partition, source }
                 }
+                FlushError::Offline { partition, corruption } => {
+                    AppendError::Offline { partition, corruption }
+                }
                 FlushError::Closed { partition } => AppendError::Closed { partition },
             })?;
         }

@@ -32,7 +32,7 @@ pub(super) use log::{OffsetsLog, Ticket};
 
 use super::OffsetAndMetadata;
 use super::offsets::{Backing, Change, Committed, Offsets};
-use crate::error::{AppendError, CommitError, GroupError, ReadError};
+use crate::error::{AppendError, CommitError, Corruption, GroupError, ReadError};
 use crate::ids::{GroupId, Map, Timestamp, TopicName, TopicPartition};
 use crate::record::Record;
 use crate::sync::Mutex;
@@ -52,6 +52,8 @@ pub(crate) struct OffsetsJournal {
     /// besides this map has it open.
     groups: Mutex<Map<GroupId, Arc<Offsets>>>,
     skipped: u64,
+    /// Set if the log is damaged: no group is known, and none is opened.
+    offline: Option<(TopicPartition, Box<Corruption>)>,
 }
 
 /// What a log of commits comes to.
@@ -69,6 +71,7 @@ pub(crate) struct Loaded {
 ///
 /// [`ReadError`] if the log cannot be read.
 pub(crate) fn load(partition: &Partition) -> Result<Loaded, ReadError> {
+    partition.shared.check_readable()?;
     let of = TopicPartition::new(partition.topic(), partition.id());
     let (start, end) = (partition.log_start_offset(), partition.high_watermark());
     let mut reader = Reader::new([(partition.clone(), start)]);
@@ -111,23 +114,50 @@ impl Loaded {
 }
 
 impl OffsetsJournal {
-    /// Loads what a log holds, and goes on in it. No one else may append to it.
+    /// Loads what a log holds, and goes on in it. No one else may append to it. One that is damaged goes
+    /// offline: a group that went on without what it had committed would read everything again, or skip it.
     ///
     /// # Errors
     ///
-    /// [`ReadError`] if the log cannot be read.
+    /// [`ReadError`] if the disk does not let the log be read.
     pub(crate) fn open(partition: Partition) -> Result<Arc<OffsetsJournal>, ReadError> {
-        let loaded = load(&partition)?;
-        Ok(Self::over(Arc::new(partition), loaded))
+        let (loaded, offline) = match load(&partition) {
+            Ok(loaded) => (loaded, None),
+            Err(ReadError::Corrupt { partition: of, corruption }) => {
+                partition.shared.take_offline((*corruption).clone());
+                (Loaded::default(), Some((of, corruption)))
+            }
+            Err(ReadError::Offline { partition: of, corruption }) => {
+                (Loaded::default(), Some((of, corruption)))
+            }
+            Err(other) => return Err(other),
+        };
+        let journal = Self::over(Arc::new(partition), loaded);
+        Ok(Arc::new(OffsetsJournal { offline, ..journal }))
     }
 
-    fn over(log: Arc<dyn OffsetsLog>, loaded: Loaded) -> Arc<OffsetsJournal> {
+    fn over(log: Arc<dyn OffsetsLog>, loaded: Loaded) -> OffsetsJournal {
         let offsets = |(group, restored): (GroupId, _)| {
             let backing = Backing { group: group.clone(), log: Arc::clone(&log) };
             (group, Arc::new(Offsets::restored(backing, restored)))
         };
         let groups = loaded.groups.into_iter().map(offsets).collect();
-        Arc::new(OffsetsJournal { log, groups: Mutex::new(groups), skipped: loaded.skipped })
+        let (groups, skipped) = (Mutex::new(groups), loaded.skipped);
+        OffsetsJournal { log, groups, skipped, offline: None }
+    }
+
+    /// Where the log is damaged, if it is.
+    pub(crate) fn offline(&self) -> Option<&(TopicPartition, Box<Corruption>)> {
+        self.offline.as_ref()
+    }
+
+    fn check_online(&self, group: &GroupId) -> Result<(), GroupError> {
+        match self.offline.clone() {
+            None => Ok(()),
+            Some((partition, corruption)) => {
+                Err(GroupError::Offline { group: group.clone(), partition, corruption })
+            }
+        }
     }
 
     /// How many records the log held that are no commits, or none that this version can read.
@@ -150,8 +180,9 @@ impl OffsetsJournal {
     /// # Errors
     ///
     /// [`GroupError::InUse`] if it is open, [`GroupError::InvalidSetting`] if the name is longer than
-    /// Kafka's format can say.
+    /// Kafka's format can say, [`GroupError::Offline`] if the log is damaged.
     pub(super) fn open_group(&self, id: &GroupId) -> Result<Arc<Offsets>, GroupError> {
+        self.check_online(id)?;
         if id.len() > STRING_BYTES_MAX {
             return Err(GroupError::InvalidSetting {
                 group: id.clone(),
@@ -177,8 +208,9 @@ impl OffsetsJournal {
     /// # Errors
     ///
     /// [`GroupError::InUse`] while a handle of the group or a member lives, [`GroupError::Commit`] if
-    /// that could not be made durable.
+    /// that could not be made durable, [`GroupError::Offline`] if the log is damaged.
     pub(crate) fn forget(&self, id: &GroupId) -> Result<bool, GroupError> {
+        self.check_online(id)?;
         let groups = self.groups.lock();
         let Some(known) = groups.get(id) else { return Ok(false) };
         if Arc::strong_count(known) > 1 {
@@ -201,8 +233,11 @@ impl OffsetsJournal {
     ///
     /// # Errors
     ///
-    /// [`AppendError`] if that could not be made durable for one of them.
+    /// [`AppendError`] if that could not be made durable for one of them, or nobody knows them.
     pub(crate) fn forget_topic(&self, topic: &TopicName) -> Result<(), AppendError> {
+        if let Some((partition, corruption)) = self.offline.clone() {
+            return Err(AppendError::Offline { partition, corruption });
+        }
         let all: Vec<Arc<Offsets>> = self.groups.lock().values().cloned().collect();
         for offsets in all {
             let of_topic = offsets.all().into_iter().filter(|(of, _)| of.topic == *topic);

@@ -76,7 +76,7 @@ impl World {
     fn over(topic: Topic, partition: Partition) -> World {
         let loaded = load(&partition).unwrap();
         let log = MoodyLog { partition, fates: Arc::default() };
-        let journal = OffsetsJournal::over(Arc::new(log.clone()), loaded);
+        let journal = Arc::new(OffsetsJournal::over(Arc::new(log.clone()), loaded));
         World { topic, log, journal }
     }
 

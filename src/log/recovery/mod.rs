@@ -82,7 +82,7 @@ pub(crate) struct Active {
 
 impl Active {
     /// A segment that has no file yet.
-    fn without_file(base_offset: Offset) -> Active {
+    pub(crate) fn without_file(base_offset: Offset) -> Active {
         let index = SegmentIndex::new();
         Active {
             base_offset,

@@ -47,8 +47,8 @@ const RANGES_MAX: usize = 10_000;
 
 /// Reads what can be read in a broker's directory, or in that of one partition, whatever is damaged.
 ///
-/// A [`Broker`](crate::Broker) returns no record that it cannot vouch for, and does not open a partition
-/// that is damaged where it was known to be on disk. This is for what comes then: it changes no byte,
+/// A [`Broker`](crate::Broker) returns no record that it cannot vouch for, and nothing of a partition
+/// whose files it found damaged where they were known to be on disk. This is for what comes then: it changes no byte,
 /// takes no lock, and gives for each partition the records of every batch whose checksum holds, in
 /// offset order and without holding them all in memory; then it tells what was skipped. What retention
 /// or `delete_records` took is not brought back.

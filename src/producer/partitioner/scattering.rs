@@ -52,7 +52,7 @@ impl Partitioner for Murmur2Partitioner {
     fn partition(&self, record: &Record<'_>, topic: &TopicView<'_>) -> PartitionId {
         match record.key {
             Some(key) => murmur2::partition_of(key, topic.partition_count()),
-            None => self.random.next() % topic.partition_count(),
+            None => topic.any(self.random.next()),
         }
     }
 }
@@ -99,7 +99,7 @@ impl Partitioner for ConsistentRandomPartitioner {
         match record.key {
             // This CRC-32 is another client's choice, not the log's check sum.
             Some(key) if !key.is_empty() => crc32fast::hash(key) % topic.partition_count(),
-            _ => self.random.next() % topic.partition_count(),
+            _ => topic.any(self.random.next()),
         }
     }
 }
@@ -107,7 +107,8 @@ impl Partitioner for ConsistentRandomPartitioner {
 /// Each record to the next partition, whatever its key.
 ///
 /// Kafka's `RoundRobinPartitioner`. It starts at partition 0 and counts records; one serves one
-/// topic, so that what is sent to another topic does not make it skip.
+/// topic, so that what is sent to another topic does not make it skip. Partitions that are offline have
+/// no turn.
 ///
 /// # Examples
 ///
@@ -137,7 +138,19 @@ impl RoundRobinPartitioner {
 
 impl Partitioner for RoundRobinPartitioner {
     fn partition(&self, _: &Record<'_>, topic: &TopicView<'_>) -> PartitionId {
-        let turn = self.sent.fetch_add(1, Ordering::Relaxed) % u64::from(topic.partition_count());
-        PartitionId::try_from(turn).expect("less than a partition count, which is a u32")
+        let next = || {
+            let sent = self.sent.fetch_add(1, Ordering::Relaxed);
+            let turn = sent % u64::from(topic.partition_count());
+            PartitionId::try_from(turn).expect("less than a partition count, which is a u32")
+        };
+        let mut turn = next();
+        // Where all are offline, one of them says so.
+        for _ in 1..topic.partition_count() {
+            if !topic.is_offline(turn) {
+                break;
+            }
+            turn = next();
+        }
+        turn
     }
 }

@@ -19,7 +19,8 @@
 //! sticks to a partition of its own, and meets the others neither in this word nor, mostly, at
 //! the lock of one partition.
 //!
-//! 1. A partition is chosen when there is none, or none that the topic has; then it stays.
+//! 1. A partition is chosen when there is none, or none that the topic has; then it stays. One that is offline
+//!    is not chosen unless all are.
 //! 2. After an append the bytes are added, if the partition is still the one chosen. (Kafka has a
 //!    record start over that lost its partition while it waited for the queue's lock. A
 //!    partitioner is never called under a lock here: such a record stays, and is not counted.)
@@ -167,12 +168,13 @@ impl Sticky {
         let random = self.random.next();
         let count = topic.partition_count();
         let by_load = if self.is_adaptive && topic.has_queues() {
-            let queues = (0..count).map(|partition| (partition, topic.queue(partition)));
+            let online = (0..count).filter(|partition| !topic.is_offline(*partition));
+            let queues = online.map(|partition| (partition, topic.queue(partition)));
             load::choose(queues, count as usize, random)
         } else {
             None
         };
-        by_load.unwrap_or(random % count)
+        by_load.unwrap_or_else(|| topic.any(random))
     }
 
     #[inline]

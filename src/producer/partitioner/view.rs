@@ -40,7 +40,16 @@ pub struct TopicView<'a> {
 enum Source<'a> {
     None,
     Live(&'a dyn Queues),
-    Fixed { backlog: &'a [usize], open: &'a [PartitionId] },
+    Fixed(Fixed<'a>),
+}
+
+/// What was set by hand.
+#[derive(Clone, Copy, Debug, Default)]
+struct Fixed<'a> {
+    gathers: bool,
+    backlog: &'a [usize],
+    open: &'a [PartitionId],
+    offline: &'a [PartitionId],
 }
 
 /// The producer's queues of batches, one per partition. `Sync`, so that a view is.
@@ -51,6 +60,16 @@ pub(crate) trait Queues: Sync {
 
     /// Whether the last batch of this partition's queue still takes records.
     fn has_open_batch(&self, partition: PartitionId) -> bool;
+
+    /// Whether batches gather in them, rather than being appended at once.
+    fn gather(&self) -> bool {
+        true
+    }
+
+    /// The partitions that take nothing, sorted.
+    fn offline(&self) -> &[PartitionId] {
+        &[]
+    }
 }
 
 impl<'a> TopicView<'a> {
@@ -70,23 +89,29 @@ impl<'a> TopicView<'a> {
     /// of the list has no queue yet. Default: there are no queues.
     #[must_use]
     pub fn with_backlog(mut self, backlog: &'a [usize]) -> Self {
-        let open = match self.source {
-            Source::Fixed { open, .. } => open,
-            _ => &[],
-        };
-        self.source = Source::Fixed { backlog, open };
+        self.source = Source::Fixed(Fixed { gathers: true, backlog, ..self.fixed() });
         self
     }
 
     /// Sets the partitions whose last batch still takes records. Default: none.
     #[must_use]
     pub fn with_open_batches(mut self, open: &'a [PartitionId]) -> Self {
-        let backlog = match self.source {
-            Source::Fixed { backlog, .. } => backlog,
-            _ => &[],
-        };
-        self.source = Source::Fixed { backlog, open };
+        self.source = Source::Fixed(Fixed { gathers: true, open, ..self.fixed() });
         self
+    }
+
+    /// Sets the partitions that are offline, by rising number. Default: none.
+    #[must_use]
+    pub fn with_offline(mut self, offline: &'a [PartitionId]) -> Self {
+        self.source = Source::Fixed(Fixed { offline, ..self.fixed() });
+        self
+    }
+
+    fn fixed(&self) -> Fixed<'a> {
+        match self.source {
+            Source::Fixed(fixed) => fixed,
+            Source::None | Source::Live(_) => Fixed::default(),
+        }
     }
 
     /// Looks at these queues whenever it is asked.
@@ -124,15 +149,57 @@ impl<'a> TopicView<'a> {
         match self.source {
             Source::None => false,
             Source::Live(queues) => queues.has_open_batch(partition),
-            Source::Fixed { open, .. } => open.contains(&partition),
+            Source::Fixed(fixed) => fixed.open.contains(&partition),
         }
+    }
+
+    /// Whether a partition is offline, and so refuses each record: opening its directory found its files
+    /// damaged. A record that may go anywhere goes elsewhere, as those of the built-in partitioners do; one
+    /// with a key has its place, and is refused.
+    ///
+    /// ```
+    /// use anabranch::Record;
+    /// use anabranch::partitioner::{Murmur2Partitioner, Partitioner, TopicView};
+    ///
+    /// let topic = TopicView::new("orders", 3).with_offline(&[0, 1]);
+    /// assert!(topic.is_offline(1) && !topic.is_offline(2));
+    /// assert_eq!(Murmur2Partitioner::new().partition(&Record::new("x"), &topic), 2);
+    /// ```
+    #[must_use]
+    pub fn is_offline(&self, partition: PartitionId) -> bool {
+        self.offline().binary_search(&partition).is_ok()
+    }
+
+    fn offline(&self) -> &'a [PartitionId] {
+        match self.source {
+            Source::None => &[],
+            Source::Live(queues) => queues.offline(),
+            Source::Fixed(fixed) => fixed.offline,
+        }
+    }
+
+    /// The partition that a number of chance stands for: each that is not offline as often as others.
+    /// Where all are, one of them, which says so.
+    pub(super) fn any(&self, random: u32) -> PartitionId {
+        let (count, offline) = (self.partition_count, self.offline());
+        let is_here = |id: &&PartitionId| **id < count;
+        let online = count - u32::try_from(offline.iter().filter(is_here).count()).unwrap_or(count);
+        if online == 0 || online == count {
+            return random % count;
+        }
+        // Each offline one at or before the place moves it on by one.
+        offline.iter().fold(random % online, |place, id| place + PartitionId::from(*id <= place))
     }
 
     /// Whether the producer queues batches, rather than appending each record at once.
     #[inline]
     #[must_use]
     pub fn has_queues(&self) -> bool {
-        !matches!(self.source, Source::None)
+        match self.source {
+            Source::None => false,
+            Source::Live(queues) => queues.gather(),
+            Source::Fixed(fixed) => fixed.gathers,
+        }
     }
 
     /// The length of a partition's queue; `None` if it has none (yet).
@@ -140,7 +207,7 @@ impl<'a> TopicView<'a> {
         match self.source {
             Source::None => None,
             Source::Live(queues) => queues.backlog(partition),
-            Source::Fixed { backlog, .. } => backlog.get(usize::try_from(partition).ok()?).copied(),
+            Source::Fixed(fixed) => fixed.backlog.get(usize::try_from(partition).ok()?).copied(),
         }
     }
 }
@@ -150,9 +217,7 @@ impl fmt::Debug for Source<'_> {
         match self {
             Source::None => f.write_str("None"),
             Source::Live(_) => f.write_str("Live"),
-            Source::Fixed { backlog, open } => {
-                f.debug_struct("Fixed").field("backlog", backlog).field("open", open).finish()
-            }
+            Source::Fixed(fixed) => fmt::Debug::fmt(fixed, f),
         }
     }
 }
@@ -186,6 +251,20 @@ mod tests {
         for view in [live, listed] {
             assert!(view.has_queues() && view.has_open_batch(1) && !view.has_open_batch(0));
         }
+    }
+
+    /// Each number of chance leads to one that is not offline, and each of these is led to alike.
+    #[test]
+    fn chance_passes_over_what_is_offline() {
+        let places = |offline: &[PartitionId]| {
+            let view = TopicView::new("t", 5).with_offline(offline);
+            (0..6).map(|random| view.any(random)).collect::<Vec<_>>()
+        };
+        assert_eq!(places(&[]), [0, 1, 2, 3, 4, 0]);
+        assert_eq!(places(&[0, 1, 4]), [2, 3, 2, 3, 2, 3]);
+        assert_eq!(places(&[1, 3]), [0, 2, 4, 0, 2, 4]);
+        assert_eq!(places(&[0, 1, 2, 3, 4]), [0, 1, 2, 3, 4, 0], "nothing else is left");
+        assert_eq!(places(&[7]), [0, 1, 2, 3, 4, 0], "beyond the topic's");
     }
 
     #[test]

@@ -85,7 +85,9 @@ impl World {
     fn reopen(&mut self, image: impl Fn(&SimDisk) -> SimDisk) {
         self.disk = image(&self.disk);
         self.broker = None;
-        self.broker = Some(open(&self.disk).expect("nothing but crashes has happened"));
+        let broker = open(&self.disk).expect("nothing but crashes has happened");
+        broker.recovery().require_online().expect("a crash leaves no damage");
+        self.broker = Some(broker);
         self.check();
     }
 

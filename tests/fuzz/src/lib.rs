@@ -3,8 +3,8 @@
 
 use anabranch::testing::SimDisk;
 use anabranch::{
-    Broker, Cleanup, Durability, Housekeeping, ManualClock, OpenError, Partition, Record,
-    Timestamp, TopicConfig,
+    AppendError, Broker, Cleanup, Durability, Housekeeping, ManualClock, OpenError, Partition,
+    ReadError, Record, Timestamp, TopicConfig, TopicPartition,
 };
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -82,6 +82,15 @@ pub fn look(broker: &Broker) {
 fn look_at(partition: &Partition) {
     let (start, end) = (partition.log_start_offset(), partition.high_watermark());
     assert!(start <= end, "{start} {end}");
+    if let Some(damage) = partition.damage() {
+        for offset in [0, 1, 30, u64::MAX] {
+            let read = partition.read(offset, 1);
+            let told = matches!(&read, Err(ReadError::Offline { corruption, .. }) if **corruption == *damage);
+            assert!(told, "{read:?}");
+        }
+        let appended = partition.append(&[Record::new("x").with_key("k")]);
+        assert!(matches!(&appended, Err(AppendError::Offline { .. })), "{appended:?}");
+    }
     let mut next = start;
     while next < end {
         let Ok(records) = partition.read(next, 4_096) else { break };
@@ -116,19 +125,29 @@ pub fn use_it(disk: &SimDisk) {
     }
     look(&broker);
     broker.tick();
+    let damaged = offline(&broker);
     let is_closed = broker.close().is_ok();
     drop(broker);
     match open(disk) {
-        Ok(broker) => look(&broker),
+        Ok(broker) => {
+            look(&broker);
+            let again = offline(&broker);
+            assert!(damaged.iter().all(|of| again.contains(of)), "{damaged:?}, then {again:?}");
+        }
         // What was refused while it was closed may be damaged for good.
         Err(error) => assert!(!is_closed || is_of_files(&error), "{error}"),
     }
 }
 
+/// What is offline, and stays so.
+fn offline(broker: &Broker) -> Vec<TopicPartition> {
+    broker.recovery().offline().map(|report| report.partition.clone()).collect()
+}
+
 /// Whether an error is one that files can cause.
 pub fn is_of_files(error: &OpenError) -> bool {
-    use OpenError::{Corrupt, Disk, Foreign, Manifest, Version};
-    matches!(error, Corrupt { .. } | Disk(_) | Foreign { .. } | Manifest { .. } | Version { .. })
+    use OpenError::{Disk, Foreign, Manifest, Version};
+    matches!(error, Disk(_) | Foreign { .. } | Manifest { .. } | Version { .. })
 }
 
 /// CRC-32, bit by bit: independent of the one under test.
