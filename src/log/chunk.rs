@@ -309,7 +309,9 @@ impl ChunkSlice {
 #[derive(Debug)]
 pub(crate) struct ChunkWriter {
     chunk: Arc<Chunk>,
-    state: Published,
+    /// What was written, packed as it will be published: single fields that are stored, and loaded as one
+    /// word at once, make the processor wait for the stores.
+    word: u64,
     /// How much of the chunk may be written: all of it, unless it was cut.
     capacity: usize,
 }
@@ -327,7 +329,7 @@ impl ChunkWriter {
             pool: Arc::clone(pool),
         };
         let capacity = chunk.capacity();
-        ChunkWriter { chunk: Arc::new(chunk), state: Published::default(), capacity }
+        ChunkWriter { chunk: Arc::new(chunk), word: Published::default().pack(), capacity }
     }
 
     /// The chunk that is written to.
@@ -338,13 +340,13 @@ impl ChunkWriter {
     /// How many bytes are left.
     #[inline]
     pub(crate) fn room(&self) -> usize {
-        self.capacity - self.state.bytes as usize
+        self.capacity - self.written().bytes as usize
     }
 
     /// What was written, published or not.
     #[inline]
     pub(crate) fn written(&self) -> Published {
-        self.state
+        Published::unpack(self.word)
     }
 
     /// Lends the unused end to `encode`, which writes one batch to its start, and publishes that.
@@ -353,14 +355,14 @@ impl ChunkWriter {
     #[inline]
     pub(crate) fn append(&mut self, encode: impl FnOnce(&mut [u8]) -> Encoded) -> Encoded {
         let encoded = self.append_hidden(encode);
-        self.publish(self.state);
+        self.publish(self.written());
         encoded
     }
 
     /// As [`append`](Self::append), but nobody sees the batch until [`publish`](Self::publish).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn append_hidden(&mut self, encode: impl FnOnce(&mut [u8]) -> Encoded) -> Encoded {
-        let start = self.state.bytes;
+        let start = self.written().bytes;
         let encoded = encode(self.spare());
         assert!((HEADER_BYTES..=self.room()).contains(&encoded.bytes), "a batch within its chunk");
         let end = start + u32::try_from(encoded.bytes).expect("a chunk is shorter than 2 GiB");
@@ -369,21 +371,21 @@ impl ChunkWriter {
     }
 
     /// Counts the bytes `start..end`, which the caller has filled with one batch, as written.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn note(&mut self, start: u32, end: u32, offsets: u32, max_timestamp: Timestamp) {
-        self.chunk.index.note(start, end, self.state.records, max_timestamp.as_millis());
-        self.state.bytes = end;
+        let records = self.written().records;
+        self.chunk.index.note(start, end, records, max_timestamp.as_millis());
         if planted(Bug::TornPublish) {
-            self.publish(self.state);
+            self.publish(Published { bytes: end, ..self.written() });
         }
-        self.state.records += offsets;
-        self.state.is_open = false;
+        let written = Published { bytes: end, records: records + offsets, ..Published::default() };
+        self.word = written.pack();
     }
 
     /// Says that records wait behind what is published, in a batch that is open.
     pub(crate) fn announce(&mut self) {
-        self.state.is_open = !planted(Bug::HideOpen);
-        self.publish(self.state);
+        self.word = Published { is_open: !planted(Bug::HideOpen), ..self.written() }.pack();
+        self.publish(self.written());
     }
 
     /// Gives up what was written behind `to` and never published, and with it the rest of the chunk:
@@ -391,14 +393,15 @@ impl ChunkWriter {
     pub(crate) fn cut(&mut self, to: Published) {
         let published = self.chunk.published();
         let is_behind = published.bytes <= to.bytes && published.records <= to.records;
-        assert!(is_behind && to.bytes <= self.state.bytes, "{to:?} was written, not published");
-        self.state = to;
+        assert!(is_behind && to.bytes <= self.written().bytes, "{to:?} was written, not published");
+        self.word = to.pack();
         self.capacity = to.bytes as usize;
     }
 
     /// Takes hold of bytes that were written, published or not, to carry them to a file.
     pub(crate) fn slice(&self, start: u32, end: u32) -> ChunkSlice {
-        assert!(start <= end && end <= self.state.bytes, "{start}..{end} of {:?}", self.state);
+        let written = self.written();
+        assert!(start <= end && end <= written.bytes, "{start}..{end} of {written:?}");
         ChunkSlice { chunk: Arc::clone(&self.chunk), start, end }
     }
 
@@ -407,7 +410,7 @@ impl ChunkWriter {
     pub(crate) fn spare(&mut self) -> &mut [u8] {
         let room = self.room();
         let memory = self.chunk.memory();
-        let start = self.state.bytes as usize;
+        let start = self.written().bytes as usize;
         memory.touch(start, start + room, true);
         // SAFETY: the range lies in the chunk's memory, which is initialised (1), and above the
         // written length, which is at or above the published one: nobody but this writer looks there
@@ -420,7 +423,7 @@ impl ChunkWriter {
         self.show_sealed();
         if planted(Bug::EarlyRecycle) {
             // The mistake: what the memory's next owner does, while readers may hold the chunk.
-            self.state = Published::default();
+            self.word = Published::default().pack();
             self.spare()[0] = 0;
         }
     }
@@ -430,8 +433,8 @@ impl ChunkWriter {
         if self.capacity < self.chunk.capacity() && planted(Bug::LeaveCutOpen) {
             return;
         }
-        self.state.is_sealed = true;
-        self.publish(self.state);
+        self.word = Published { is_sealed: true, ..self.written() }.pack();
+        self.publish(self.written());
     }
 
     /// Shows readers what was written, up to `to`; never less than they saw before.

@@ -185,7 +185,7 @@ impl Appender {
 
     /// Appends one batch, and makes it visible unless the files come first; returns the offset of its
     /// first record. The caller has made room for it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn append<'r, 'a: 'r>(
         &mut self,
         records: impl Iterator<Item = &'r Record<'a>>,
@@ -211,27 +211,30 @@ impl Appender {
         })
     }
 
-    #[inline]
+    /// Inlined with what it calls, so that what is known of the batch stays in registers: written to memory
+    /// and read back at once it takes a third of the time of a record by itself.
+    #[inline(always)]
     fn append_with(&mut self, encode: impl FnOnce(&mut [u8], Offset) -> Encoded) -> Offset {
         debug_assert!(self.open.is_none(), "closed before room was made behind it");
         let base_offset = self.next_offset;
         let writer = self.writer.as_mut().expect(HAS_ROOM);
-        let encoded = match &mut self.backlog {
-            None => writer.append(|spare| encode(spare, base_offset)),
+        let encoded = writer.append_hidden(|spare| {
+            let encoded = encode(spare, base_offset);
+            if let Some(backlog) = &self.backlog {
+                batch::set_leader_epoch(spare, backlog.epoch);
+                batch::seal(&mut spare[..encoded.bytes]);
+            }
+            encoded
+        });
+        match &mut self.backlog {
+            None => writer.publish(writer.written()),
             Some(backlog) => {
-                let encoded = writer.append_hidden(|spare| {
-                    let encoded = encode(spare, base_offset);
-                    batch::set_leader_epoch(spare, backlog.epoch);
-                    batch::seal(&mut spare[..encoded.bytes]);
-                    encoded
-                });
                 backlog.unwritten_bytes += encoded.bytes as u64;
                 if backlog.shows_at_once() || planted(Bug::ShowUnwritten) {
                     writer.publish(writer.written());
                 }
-                encoded
             }
-        };
+        }
         self.next_offset += Offset::from(encoded.count);
         self.account(&encoded);
         base_offset

@@ -123,9 +123,9 @@ impl Producer {
         let now = topic.now();
         let id = router.route(&record, topic, accumulator)?;
         let partition = partition_of(topic, id)?;
-        let checked = partition.check_one(&record, now)?;
+        let bytes_max = partition.check_one(&record, now)?;
         accumulator.append_queued(topic, id, now);
-        let offset = partition.append(checked)?;
+        let offset = partition.append_one(&record, bytes_max, now)?;
         router.appended(&record, id, topic, accumulator);
         Ok(metadata(topic, id, offset, stamp(topic, &record, now)))
     }

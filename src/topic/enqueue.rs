@@ -34,15 +34,16 @@ impl Shared {
         now: Timestamp,
         batch_bytes: usize,
     ) -> Result<(Offset, Option<Ticket>), AppendError> {
-        let checked = this.check_one(record, now)?;
+        let bytes_max = this.check_one(record, now)?;
         let config = &this.settings.config;
         if config.timestamp_type == TimestampType::LogAppendTime {
-            return Ok((this.append(checked)?, None)); // the batch has one time
+            // A batch has one time.
+            return Ok((this.append_one(record, bytes_max, now)?, None));
         }
         let joining = Joining {
             record,
             now,
-            bytes: checked.bytes_max - HEADER_BYTES,
+            bytes: bytes_max - HEADER_BYTES,
             batch_bytes: batch_bytes.min(config.max_batch_bytes),
         };
         match &this.files {
@@ -51,7 +52,7 @@ impl Shared {
                 let (offset, ticket) = Shared::join_in_files(this, files, joining)?;
                 Ok((offset, Some(ticket)))
             }
-            Some(_) => Ok((this.append(checked)?, None)),
+            Some(_) => Ok((this.append_one(record, bytes_max, now)?, None)),
         }
     }
 

@@ -30,7 +30,7 @@ use crate::record::Record;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::planted::{Bug, planted};
 use crate::sync::{Arc, CachePadded, Mailbox, Mutex, MutexGuard, RwLock, Token};
-use std::iter::{self, Once};
+use std::iter;
 use std::time::Duration;
 
 /// What the handles, cursors and producers of one partition share.
@@ -201,23 +201,25 @@ impl Shared {
         Ok(Checked { records, bytes_max, stamps })
     }
 
-    /// As [`check`](Self::check), for a record by itself.
-    #[inline]
-    pub(crate) fn check_one<'r, 'a>(
+    /// As [`check`](Self::check), for a record by itself; returns what its batch takes at most. A number,
+    /// since a struct would be read back in wider pieces than it was written, which the processor waits for.
+    #[inline(always)]
+    pub(crate) fn check_one(
         &self,
-        record: &'r Record<'a>,
+        record: &Record<'_>,
         now: Timestamp,
-    ) -> Result<Checked<Once<&'r Record<'a>>>, AppendError> {
+    ) -> Result<usize, AppendError> {
         let config = &self.settings.config;
         let bytes_max = batch::HEADER_BYTES.saturating_add(batch::record_bytes_max(record));
         let is_plain = bytes_max <= config.max_batch_bytes
             && record.timestamp.is_none()
             && !config.cleanup.compacts();
-        let records = iter::once(record);
-        if is_plain {
-            return Ok(Checked { records, bytes_max, stamps: self.stamps(now) });
-        }
-        self.check(records, now)
+        if is_plain { Ok(bytes_max) } else { self.check_unusual(record, now) }
+    }
+
+    #[inline(never)]
+    fn check_unusual(&self, record: &Record<'_>, now: Timestamp) -> Result<usize, AppendError> {
+        Ok(self.check(iter::once(record), now)?.bytes_max)
     }
 
     /// What a batch takes to the byte, for one that is near the limit or above it.
@@ -258,6 +260,18 @@ impl Shared {
         }
     }
 
+    /// As [`append`](Self::append), for a record by itself that was checked.
+    #[inline(never)]
+    pub(crate) fn append_one(
+        &self,
+        record: &Record<'_>,
+        bytes_max: usize,
+        now: Timestamp,
+    ) -> Result<Offset, AppendError> {
+        let (records, stamps) = (iter::once(record), self.stamps(now));
+        self.append(Checked { records, bytes_max, stamps })
+    }
+
     /// Appends a batch that was encoded, and checked, before.
     pub(crate) fn append_encoded(
         &self,
@@ -274,7 +288,7 @@ impl Shared {
         Ok(base_offset)
     }
 
-    #[inline]
+    #[inline(always)]
     fn append_under<'r, 'a: 'r, I>(
         &self,
         mut stripe: MutexGuard<'_, Stripe>,
@@ -301,24 +315,11 @@ impl Shared {
         }
     }
 
-    /// Gives the stripe back and wakes who waits, with no lock held. Their tokens are put in before: a
-    /// later append finds nobody armed, and a poll that follows it must not miss what is there.
-    #[inline]
-    pub(super) fn wake(&self, mut stripe: MutexGuard<'_, Stripe>) {
-        if stripe.waiting.is_empty() {
-            return;
-        }
-        let waiting = std::mem::take(&mut stripe.waiting);
-        if planted(Bug::PutAfterUnlock) {
-            drop(stripe);
-            waiting.into_iter().for_each(|watcher| watcher.mailbox.deliver(watcher.token));
-            return;
-        }
-        let put = |watcher: Watcher| (watcher.mailbox.put(watcher.token), watcher.mailbox);
-        let to_ring: Vec<_> = waiting.into_iter().map(put).collect();
-        drop(stripe);
-        for (bell, mailbox) in to_ring {
-            mailbox.ring(bell);
+    /// Gives the stripe back and wakes who waits, with no lock held.
+    #[inline(always)]
+    pub(super) fn wake(&self, stripe: MutexGuard<'_, Stripe>) {
+        if !stripe.waiting.is_empty() {
+            wake_waiting(stripe);
         }
     }
 
@@ -522,5 +523,23 @@ impl Shared {
         stripe
             .waiting
             .retain(|watcher| !(watcher.token == token && Arc::ptr_eq(&watcher.mailbox, mailbox)));
+    }
+}
+
+/// Gives the stripe back and wakes who waits. Their tokens are put in before: a later append finds nobody
+/// armed, and a poll that follows it must not miss what is there.
+#[cold]
+fn wake_waiting(mut stripe: MutexGuard<'_, Stripe>) {
+    let waiting = std::mem::take(&mut stripe.waiting);
+    if planted(Bug::PutAfterUnlock) {
+        drop(stripe);
+        waiting.into_iter().for_each(|watcher| watcher.mailbox.deliver(watcher.token));
+        return;
+    }
+    let put = |watcher: Watcher| (watcher.mailbox.put(watcher.token), watcher.mailbox);
+    let to_ring: Vec<_> = waiting.into_iter().map(put).collect();
+    drop(stripe);
+    for (bell, mailbox) in to_ring {
+        mailbox.ring(bell);
     }
 }

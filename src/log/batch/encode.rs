@@ -100,7 +100,7 @@ impl Encoded {
 /// # Panics
 ///
 /// If there is no record, or `to` is too small.
-#[inline]
+#[inline(always)]
 pub(crate) fn encode_batch<'r, 'a: 'r>(
     to: &mut [u8],
     base_offset: Offset,
