@@ -213,7 +213,7 @@ impl Producer {
     /// Without linger (the default) the record joins the batch at the end of its partition, which is closed
     /// at `batch_bytes`, and has its offset at once. In memory it is there for whoever looks: a reader at the
     /// end closes the batch. In a directory the batch is written, with those before it, once there are
-    /// 256 KiB of them, when somebody waits for one or flushes, when a reader has nothing else to read, or by
+    /// 512 KiB of them, when somebody waits for one or flushes, when a reader has nothing else to read, or by
     /// the broker's housekeeping; readers see it then. (Where the log stamps its records,
     /// [`LogAppendTime`](TimestampType::LogAppendTime), each is a batch and appended as by
     /// [`send`](Self::send).)

@@ -33,7 +33,7 @@ use std::ops::Deref;
 use std::time::Duration;
 
 /// So many unseen bytes are worth a write: larger writes are not cheaper by the byte.
-pub(super) const WORTH_A_WRITE: u64 = if IS_MODEL { 150 } else { 256 << 10 };
+pub(super) const WORTH_A_WRITE: u64 = if IS_MODEL { 150 } else { 512 << 10 };
 
 /// So many bytes that readers have seen are worth a write. Nobody waits for them.
 const SHOWN_WORTH_A_WRITE: u64 = if IS_MODEL { 100 } else { 1 << 20 };
