@@ -278,7 +278,7 @@ mod tests {
     use crate::log::batch::{Stamps, encode_batch, seal};
     use crate::record::Record;
 
-    const RECORDS: u64 = 10;
+    const RECORDS: Offset = 10;
 
     /// Three batches of ten records, and how long each is.
     fn batches() -> (Vec<u8>, usize) {
@@ -286,7 +286,7 @@ mod tests {
         for batch in 0..3 {
             let mut bytes = vec![0; 10_000];
             let stamps = Stamps::create_time(Timestamp::from_millis(1_700_000_000_000));
-            let records = [Record::new(&[7; 500]); RECORDS as usize];
+            let records = vec![Record::new(&[7; 500]); usize::try_from(RECORDS).expect("a few")];
             bytes_each = encode_batch(&mut bytes, batch * RECORDS, stamps, &records).bytes;
             bytes.truncate(bytes_each);
             seal(&mut bytes);

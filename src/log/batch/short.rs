@@ -12,7 +12,7 @@
 //! [`Likeness`] keeps what the next first word should be and compares all of it but the length at once. Where it
 //! is something else, the numbers are looked at one by one, and what follows is compared with those.
 //!
-//! 1. What is accepted here, the exact check in [`validate`](super::validate) accepts, and finds the same
+//! 1. What is accepted here, the exact check in [`validate`](super::validate()) accepts, and finds the same
 //!    in it. What is not may be unusual, or broken, or the last bytes of a batch: that check tells.
 
 use super::varint::{self, unpack};
