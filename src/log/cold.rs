@@ -3,8 +3,11 @@
 //! ```text
 //!   file   │ batch │ batch │ batch that holds the offset │ batch │ batch │ …
 //!          ▲ place, from the index                                       ▲ until, or the end
-//!          └──────────────── read at once, checked, published ──────────┘
+//!                  └──────────── read at once, checked, published ──────┘
 //! ```
+//!
+//! The index leads to a batch at or before the one that is wanted; where each batch has an entry, to the one
+//! before. That one is stepped over.
 //!
 //! Invariants:
 //! 1. A chunk is published when each of its batches had the right CRC, was well-formed and stood where it
@@ -85,11 +88,47 @@ impl Stretch<'_> {
         wanted: Wanted,
         pool: &Arc<Pool>,
     ) -> Result<Option<Arc<Chunk>>, ReadFault> {
-        let mut position = place.position;
-        let mut expected = match place.last_offset {
+        if let Some((position, expected)) = self.step_over(place, wanted)? {
+            match self.read_from(position, expected, wanted, pool) {
+                // What was stepped over may be what is wrong.
+                Ok(None) | Err(ReadFault::Corrupt(_)) => {}
+                found => return found,
+            }
+        }
+        let expected = match place.last_offset {
             Some(last) => Expected::Last(last),
             None => Expected::Base(self.base_offset),
         };
+        self.read_from(place.position, expected, wanted, pool)
+    }
+
+    /// The place behind the batch that the index leads to, if that ends before the wanted offset, as it
+    /// does where each batch has an entry. Its header says so, and is not checked: the batch behind it is.
+    fn step_over(
+        &self,
+        place: Place,
+        wanted: Wanted,
+    ) -> Result<Option<(u64, Expected)>, ReadFault> {
+        let Some(last) = place.last_offset.filter(|last| *last < wanted.offset) else {
+            return Ok(None);
+        };
+        let mut fixed = [0; HEADER_BYTES];
+        let count = read_full_at(self.file, &mut fixed, place.position)
+            .map_err(DiskError::at("read", self.path))?;
+        let header = BatchHeader::read_of(&fixed[..count], usize::MAX).ok();
+        let header = header.filter(|header| header.last_offset() == last);
+        let behind = header.map(|header| place.position + header.batch_bytes as u64);
+        let behind = behind.filter(|behind| *behind < self.bytes);
+        Ok(behind.map(|behind| (behind, Expected::Base(last + 1))))
+    }
+
+    fn read_from(
+        &self,
+        mut position: u64,
+        mut expected: Expected,
+        wanted: Wanted,
+        pool: &Arc<Pool>,
+    ) -> Result<Option<Arc<Chunk>>, ReadFault> {
         loop {
             let Some(chunk) = self.read_at(position, expected, wanted, pool)? else {
                 return Ok(None);
@@ -228,5 +267,83 @@ impl Stretch<'_> {
             Expected::Last(last) => last.min(wanted.offset),
         };
         ReadFault::Corrupt(Corruption { file, position, offset, reason })
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::super::disk::{Disk, OpenMode};
+    use super::super::memory_disk::MemoryDisk;
+    use super::*;
+    use crate::log::batch::{Stamps, encode_batch, seal};
+    use crate::record::Record;
+
+    const RECORDS: Offset = 10;
+
+    /// Three batches of ten records, and how long each is.
+    fn batches() -> (Vec<u8>, usize) {
+        let (mut all, mut bytes_each) = (Vec::new(), 0);
+        for batch in 0..3 {
+            let mut bytes = vec![0; 10_000];
+            let stamps = Stamps::create_time(Timestamp::from_millis(1_700_000_000_000));
+            let records = vec![Record::new(&[7; 500]); usize::try_from(RECORDS).expect("a few")];
+            bytes_each = encode_batch(&mut bytes, batch * RECORDS, stamps, &records).bytes;
+            bytes.truncate(bytes_each);
+            seal(&mut bytes);
+            all.extend(bytes);
+        }
+        (all, bytes_each)
+    }
+
+    /// Reads the last batch, to which the index leads by way of the one before.
+    fn read_last(bytes: &[u8], bytes_each: usize) -> Result<Option<Arc<Chunk>>, ReadFault> {
+        let (disk, path) = (MemoryDisk::new(), Path::new("f"));
+        disk.put(path, bytes);
+        let file = disk.open(path, OpenMode::Read).expect("it is there");
+        let bytes = bytes.len() as u64;
+        let stretch = Stretch { file: &*file, path, base_offset: 0, bytes, is_compacted: false };
+        let place = Place { position: bytes_each as u64, last_offset: Some(2 * RECORDS - 1) };
+        let wanted = Wanted { offset: 2 * RECORDS + 3, until: 3 * RECORDS, bytes: READ_BYTES_MIN };
+        stretch.read(place, wanted, &Pool::new(READ_BYTES_MAX))
+    }
+
+    #[test]
+    fn the_batch_before_the_wanted_one_is_stepped_over() {
+        let (mut bytes, bytes_each) = batches();
+        for is_damaged in [false, true] {
+            if is_damaged {
+                bytes[bytes_each + 100] ^= 1; // Who reads that one learns it.
+            }
+            let chunk = read_last(&bytes, bytes_each).expect("it is whole").expect("it is there");
+            let found = (chunk.base_offset(), chunk.end_offset());
+            assert_eq!(found, (2 * RECORDS, 3 * RECORDS));
+        }
+    }
+
+    /// Its length, or which offset it ends with: what led astray is what the error names.
+    #[test]
+    fn a_header_that_leads_astray_is_named() {
+        let (whole, bytes_each) = batches();
+        for at in [10, 11, 23, 26] {
+            let mut bytes = whole.clone();
+            bytes[bytes_each + at] ^= 4;
+            match read_last(&bytes, bytes_each) {
+                Err(ReadFault::Corrupt(corruption)) => {
+                    assert_eq!(corruption.position, bytes_each as u64, "{at}: {corruption}");
+                }
+                other => panic!("byte {at} of its header is changed: {other:?}"),
+            }
+        }
+    }
+
+    /// The wanted batch itself is damaged: the error names that, and not the one before.
+    #[test]
+    fn damage_behind_what_was_stepped_over_is_named() {
+        let (mut bytes, bytes_each) = batches();
+        bytes[2 * bytes_each + 100] ^= 1;
+        match read_last(&bytes, bytes_each) {
+            Err(ReadFault::Corrupt(found)) => assert_eq!(found.position, 2 * bytes_each as u64),
+            other => panic!("a bit is flipped: {other:?}"),
+        }
     }
 }

@@ -26,6 +26,7 @@
 //! | `walk.rs` | A batch to records, without a copy. |
 //! | `retain.rs` | What compaction leaves of a batch. |
 //! | `validate.rs` | Bytes from elsewhere: everything checked once, so that the walk need not. |
+//! | `short.rs` | The shape that nearly all records have, read in registers by the two above. |
 //! | `varint.rs` `crc.rs` | Small numbers; the checksum. |
 //!
 //! 1. What [`encode_batch`] writes, [`validate()`] accepts once it is sealed; what `validate` accepts,
@@ -41,6 +42,7 @@ mod header;
 mod open;
 mod record;
 mod retain;
+mod short;
 mod validate;
 mod varint;
 mod walk;

@@ -16,7 +16,7 @@
 //! 2. The fast path writes at most [`SLACK`] bytes behind key, value and headers; where there is
 //!    less room, the exact path writes the same bytes.
 
-use super::varint::{self, Packed};
+use super::varint::{self, NULL, Packed};
 use crate::record::{Header, Record};
 
 /// The most a record's numbers take: length, attributes, two deltas, three counts.
@@ -36,9 +36,6 @@ pub(crate) fn record_bytes_max(record: &Record<'_>) -> usize {
         bytes.saturating_add(payload).saturating_add(HEADER_OVERHEAD_MAX)
     })
 }
-
-/// The raw form of -1, the length of what is null.
-const NULL: u64 = varint::zigzag(-1);
 
 /// What the fast path of [`put_record`] wants behind key, value and headers: room for the other
 /// numbers, and for the last of them to be stored as a whole word.

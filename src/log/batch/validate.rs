@@ -5,7 +5,8 @@
 //! the records. Nothing is allocated, and no input panics.
 //!
 //! 1. What is accepted, [`RecordWalk`](super::RecordWalk) walks to the end, headers included.
-//! 2. The checks that cost nothing come first, the CRC before the records: of a batch that was
+//! 2. Most records are of one shape and are [skimmed](skim); the exact check decides about all others.
+//! 3. The checks that cost nothing come first, the CRC before the records: of a batch that was
 //!    damaged, one learns that it was damaged rather than where that led.
 
 use super::crc::crc;
@@ -13,9 +14,11 @@ use super::header::{
     ATTRIBUTES_AT, BASE_TIMESTAMP_AT, BatchHeader, COUNT_AT, HEADER_BYTES, LAST_OFFSET_DELTA_AT,
     MAX_TIMESTAMP_AT,
 };
+use super::short::{TIMESTAMP_DELTA_END, skim};
 use super::varint::{self, Malformed};
 use crate::error::BatchError;
 use crate::record::TimestampType;
+use std::ops::Range;
 
 /// What to check beyond the structure.
 #[derive(Clone, Copy, Debug)]
@@ -54,8 +57,10 @@ pub(crate) fn validate(bytes: &[u8], checks: Checks) -> Result<BatchHeader, Batc
         }
     }
     check_header(&header, checks)?;
-    check_records(bytes, &header, checks)?;
-    Ok(header)
+    let found = check_records(bytes, &header, checks, true);
+    #[cfg(any(test, fuzzing))]
+    assert_eq!(found, check_records(bytes, &header, checks, false), "skimming changes nothing");
+    found.map(|()| header)
 }
 
 fn check_attributes(header: &BatchHeader) -> Result<(), BatchError> {
@@ -101,23 +106,39 @@ fn check_header(header: &BatchHeader, checks: Checks) -> Result<(), BatchError> 
 /// What Kafka writes where there is no timestamp.
 const NO_TIMESTAMP: i64 = -1;
 
-fn check_records(bytes: &[u8], header: &BatchHeader, checks: Checks) -> Result<(), BatchError> {
+/// Base timestamps to which all deltas can be added that [`skim`] finds.
+const USUAL_TIMESTAMPS: Range<i64> = TIMESTAMP_DELTA_END..i64::MAX - TIMESTAMP_DELTA_END;
+
+/// What the header says, against the records, and each of these. Whether it `skims` those that it can
+/// makes no difference but in time; tests and fuzzers compare the two.
+fn check_records(
+    bytes: &[u8],
+    header: &BatchHeader,
+    checks: Checks,
+    skims: bool,
+) -> Result<(), BatchError> {
+    let base_timestamp = header.base_timestamp.as_millis();
+    let mut skims = skims && USUAL_TIMESTAMPS.contains(&base_timestamp);
     let mut batch = Cursor { bytes, at: HEADER_BYTES };
     let mut max_timestamp = i64::MIN;
     let mut next_delta = 0;
-    for _ in 0..header.count {
-        let mut record = batch.record()?;
-        record.attributes()?;
-        max_timestamp = max_timestamp.max(record.timestamp(header)?);
-        let (at, delta) = (record.at, record.signed_32("offset delta")?);
-        if delta < next_delta || (checks.contiguous && delta > next_delta) {
-            return Err(BatchError::OffsetDelta { at, found: delta, expected: next_delta });
+    let mut left = header.count;
+    while left > 0 {
+        if skims {
+            let skimmed = skim(&bytes[batch.at..], left, next_delta, checks.contiguous);
+            batch.at = bytes.len() - skimmed.rest.len();
+            let latest = skimmed.max_timestamp_delta.map(|delta| base_timestamp + delta);
+            max_timestamp = latest.map_or(max_timestamp, |latest| latest.max(max_timestamp));
+            next_delta = skimmed.next_delta;
+            left -= skimmed.count;
+            if left == 0 {
+                break;
+            }
+            // Two unusual records in a row: the others will be like them.
+            skims = skimmed.count > 0;
         }
-        next_delta = delta + 1;
-        record.nullable("key")?;
-        record.nullable("value")?;
-        record.headers()?;
-        record.end()?;
+        max_timestamp = max_timestamp.max(batch.check_record(header, checks, &mut next_delta)?);
+        left -= 1;
     }
     if batch.left() > 0 {
         return Err(BatchError::TrailingBytes { at: batch.at, count: batch.left() });
@@ -192,6 +213,28 @@ impl<'a> Cursor<'a> {
         }
         self.at += count;
         Ok(&self.bytes[at..self.at])
+    }
+
+    /// Checks a record of any shape and returns its timestamp.
+    fn check_record(
+        &mut self,
+        header: &BatchHeader,
+        checks: Checks,
+        next_delta: &mut i64,
+    ) -> Result<i64, BatchError> {
+        let mut record = self.record()?;
+        record.attributes()?;
+        let timestamp = record.timestamp(header)?;
+        let (at, delta) = (record.at, record.signed_32("offset delta")?);
+        if delta < *next_delta || (checks.contiguous && delta > *next_delta) {
+            return Err(BatchError::OffsetDelta { at, found: delta, expected: *next_delta });
+        }
+        *next_delta = delta + 1;
+        record.nullable("key")?;
+        record.nullable("value")?;
+        record.headers()?;
+        record.end()?;
+        Ok(timestamp)
     }
 
     /// Steps over a record and returns a cursor at its attributes that ends where it ends.

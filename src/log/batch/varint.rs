@@ -20,6 +20,9 @@ pub(super) const BYTES_MAX_64: usize = 10;
 /// Raw numbers below this take at most two bytes, which is what [`Packed::new`] takes.
 pub(super) const TWO_BYTES_END: u64 = 1 << 14;
 
+/// The raw form of -1, which is the length of what is null.
+pub(super) const NULL: u64 = zigzag(-1);
+
 /// Maps a signed number to an unsigned one that is small if it is near zero.
 #[inline]
 pub(super) const fn zigzag(value: i64) -> u64 {
@@ -65,6 +68,26 @@ impl Packed {
         } else {
             Packed { bits: raw & 0x7f | 0x80 | (raw & !0x7f) << 1, len: 2 }
         }
+    }
+}
+
+/// A number of one or two bytes, read in a register.
+#[derive(Clone, Copy)]
+pub(super) struct Unpacked {
+    pub raw: u64,
+    /// How many bytes there are: 1 or 2.
+    pub len: usize,
+}
+
+/// Reads the raw number that `word` starts with, at its low end; `None` if it takes more than two bytes.
+#[inline(always)]
+pub(super) const fn unpack(word: u64) -> Option<Unpacked> {
+    if word & 0x80 == 0 {
+        Some(Unpacked { raw: word & 0x7f, len: 1 })
+    } else if word & 0x8000 == 0 {
+        Some(Unpacked { raw: word & 0x7f | (word & 0x7f00) >> 1, len: 2 })
+    } else {
+        None
     }
 }
 

@@ -7,12 +7,13 @@
 //! Headers are few and seldom asked for, so a record carries them unparsed.
 
 use super::header::{self, HEADER_BYTES};
-use super::varint;
+use super::short::{Start, payload};
+use super::varint::{self, unpack};
 use crate::ids::{Offset, Timestamp};
 use crate::record::{Header, TimestampType};
 
 /// One record of a batch, as a view.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RecordRef<'a> {
     /// Its place in the partition.
     pub offset: Offset,
@@ -94,6 +95,63 @@ impl<'a> RecordWalk<'a> {
 
     #[inline(always)]
     fn step(&mut self) -> Option<RecordRef<'a>> {
+        #[cfg(any(test, fuzzing))]
+        let exact = self.clone().step_long();
+        let found = match self.step_short() {
+            None => self.step_long(),
+            found => found,
+        };
+        #[cfg(any(test, fuzzing))]
+        assert_eq!(found, exact, "a record is the same however it is read");
+        found
+    }
+
+    /// A record with a value and no number of more than two bytes, as almost all are; `None` if it is
+    /// another one.
+    #[inline(always)]
+    fn step_short(&mut self) -> Option<RecordRef<'a>> {
+        let record = self.records.get(self.at..)?;
+        let start = Start::of(record)?;
+        let length = unpack(start.word(0))?;
+        // Behind them, the attributes, which say nothing.
+        let deltas = start.word(0) >> (8 * length.len + 8);
+        let timestamp_delta = unpack(deltas)?;
+        let offset_delta = unpack(deltas >> (8 * timestamp_delta.len))?;
+        let key_at = length.len + 1 + timestamp_delta.len + offset_delta.len;
+        let payload = payload(record, start, key_at)?;
+        if payload.value & 1 == 1 {
+            return None;
+        }
+        let end = length.len + (length.raw >> 1) as usize;
+        let value_end = payload.value_start + (payload.value >> 1) as usize;
+        let value = record.get(payload.value_start..value_end)?;
+        let headers = record.get(value_end..end)?;
+        self.at += end;
+        let (offset, timestamp) =
+            self.place(offset_delta.raw >> 1, varint::unzigzag(timestamp_delta.raw));
+        Some(RecordRef {
+            offset,
+            timestamp,
+            key: payload.key,
+            value: Some(value),
+            headers: RawHeaders { bytes: headers },
+        })
+    }
+
+    #[inline(always)]
+    fn place(&self, offset_delta: u64, timestamp_delta: i64) -> (Offset, Timestamp) {
+        let timestamp = match self.append_time {
+            Some(timestamp) => timestamp,
+            None => Timestamp::from_millis(
+                self.base_timestamp.as_millis().wrapping_add(timestamp_delta),
+            ),
+        };
+        (self.base_offset.wrapping_add(offset_delta), timestamp)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn step_long(&mut self) -> Option<RecordRef<'a>> {
         let mut at = self.at;
         let body = usize::try_from(varint::read_32(self.records, &mut at).ok()? >> 1).ok()?;
         let end = at.checked_add(body)?;
@@ -105,13 +163,7 @@ impl<'a> RecordWalk<'a> {
         let value = read_bytes(bytes, &mut at)?;
         let headers = RawHeaders { bytes: bytes.get(at..)? };
         self.at = end;
-        let timestamp = match self.append_time {
-            Some(timestamp) => timestamp,
-            None => Timestamp::from_millis(
-                self.base_timestamp.as_millis().wrapping_add(timestamp_delta),
-            ),
-        };
-        let offset = self.base_offset.wrapping_add(offset_delta);
+        let (offset, timestamp) = self.place(offset_delta, timestamp_delta);
         Some(RecordRef { offset, timestamp, key, value, headers })
     }
 }
@@ -174,7 +226,7 @@ pub(crate) fn whole_batches(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// The headers of a record, parsed when asked for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RawHeaders<'a> {
     /// The count, then the headers.
     bytes: &'a [u8],

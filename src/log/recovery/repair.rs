@@ -18,13 +18,13 @@ use crate::log::index;
 use crate::log::mark::Mark;
 use crate::log::report::{PartitionReport, TornTail};
 use crate::log::segments_file;
-use crate::log::window::{PIECE_BYTES, Window};
+use crate::log::window::Window;
 use crate::sync::planted::{Bug, planted};
 use std::io;
 use std::path::Path;
 
 /// How much of a torn tail is kept aside.
-const CUT_BYTES_MAX: usize = PIECE_BYTES;
+const CUT_BYTES_MAX: usize = 1 << 20;
 
 /// Repairs what is to be repaired, and puts together what was found.
 pub(super) fn finish(

@@ -1,7 +1,8 @@
 //! Any bytes at all: decoded or refused, never a panic; and what is decoded can be encoded again.
 //!
 //! The input is tried as it is, and once more with magic, length and CRC put right, so that the
-//! fuzzer gets past the checksum to the records.
+//! fuzzer gets past the checksum to the records. Built for a fuzzer, the crate itself checks and walks
+//! records in both its ways, the fast one and the exact one, and asserts that they agree.
 //!
 //! `cargo +nightly fuzz run --fuzz-dir tests/fuzz batch`
 #![no_main]
