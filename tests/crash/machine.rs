@@ -291,6 +291,18 @@ fn what_was_found_before_stays_found() {
     ];
     assert_eq!(Machine::run(compacted, &steps), Ok(()));
 
+    // A load that makes two segments, where the first of them cannot be cut to its length.
+    for call in 1..16 {
+        let steps = [
+            Step::Fail { call, fault: Fault::Io },
+            Step::Enqueue { bytes: 0 },
+            append(2, 646),
+            Step::Do(Op::Small),
+            Step::Do(Op::Kill),
+        ];
+        assert_eq!(Machine::run(Setup::of(Durability::Synced), &steps), Ok(()), "call {call}");
+    }
+
     // A start whose last sync failed, a good end, and a power cut.
     for (call, seed) in (1..16).flat_map(|call| (0..8).map(move |seed| (call, seed))) {
         let steps = [
