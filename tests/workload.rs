@@ -15,6 +15,9 @@
 //! ANABRANCH_OPERATIONS=10000000 cargo test --release --features testing --test workload
 //! ```
 //!
+//! Threads over files, not in every run yet: `cargo test --release --features testing --test workload --
+//! --ignored`. Whether a run fails is chance, there: its seed decides what is done, and not in which order.
+//!
 //! | File | Its one job |
 //! |---|---|
 //! | `history.rs` | What happened, as data. |

@@ -241,10 +241,6 @@ impl Store {
         };
         let full = std::mem::replace(&mut self.active, next);
         let Some(file) = full.file else { return Ok(()) };
-        if full.allocated > full.bytes {
-            let path = self.path(full.base_offset);
-            file.set_len(full.bytes).map_err(DiskError::at("cut", &path))?;
-        }
         let facts = SegmentFacts {
             base_offset: full.base_offset,
             end_offset: full.end_offset,
@@ -254,9 +250,14 @@ impl Store {
             max_timestamp: full.max_timestamp,
             is_compacted: false,
         };
-        let rolled = Rolled { facts, file };
+        // Noted before it is cut: if that fails, what this load has made has to go, this one too.
+        let rolled = Rolled { facts, file: Arc::clone(&file) };
         written.rolled.push(rolled.clone());
         self.rolled.push(rolled);
+        if full.allocated > full.bytes {
+            let path = self.path(full.base_offset);
+            file.set_len(full.bytes).map_err(DiskError::at("cut", &path))?;
+        }
         Ok(())
     }
 

@@ -162,7 +162,7 @@ fn recovers(mut world: World) -> Result<u64, String> {
     visible(&mut world).map_err(|what| format!("healed: {what}"))?;
     let models = world.models();
     let mut count = 0;
-    let is_full = knob("ANABRANCH_CRASH_FAULTS_ONE_IN", FAULTS_ONE_IN) == 1;
+    let is_full = knob("ANABRANCH_CRASH_FULL_ONE_IN", 10) == 1;
     let (depth, cuts) = if is_full { (SHALLOW, 6) } else { (GLANCE, 2) };
     let mut check = |image: SimDisk, ending, what: &str| -> Result<(), String> {
         count += check_image(&image, &models, ending, depth)
@@ -200,7 +200,7 @@ fn calls_of(setup: Setup, scenario: &[Op]) -> u64 {
 }
 
 fn every_call_fails(range: std::ops::Range<usize>) {
-    let mut count = 0;
+    let (mut met, mut count) = (0, 0);
     let mut wrong = Vec::new();
     let one_in = knob("ANABRANCH_CRASH_FAULTS_ONE_IN", FAULTS_ONE_IN);
     let mut begin = 0;
@@ -216,7 +216,10 @@ fn every_call_fails(range: std::ops::Range<usize>) {
                     let outcome = run(&mut world, scenario, order);
                     let outcome = outcome.and_then(|is_met| Ok((is_met, recovers(world)?)));
                     match outcome {
-                        Ok((true, states)) => count += states,
+                        Ok((true, states)) => {
+                            met += 1;
+                            count += states;
+                        }
                         Ok((false, _)) => {}
                         Err(what) => {
                             let told = format!("{name}: call {n}, {fault:?} {times:?}: {what}");
@@ -228,7 +231,7 @@ fn every_call_fails(range: std::ops::Range<usize>) {
             }
         }
     }
-    show_count("calls that failed", count);
+    show_count(&format!("calls that failed: {count} images after them"), met);
     assert!(wrong.is_empty(), "{} are wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
 

@@ -3,7 +3,7 @@
 //! The histories are a tree: each is its prefix and one more call, and only that last call is stopped at,
 //! since the prefix is a history of its own.
 
-use super::images::{Depth, GLANCE, SHALLOW, check_image};
+use super::images::{Depth, GLANCE, SHALLOW, States};
 use super::model::{Ending, Model, Setup};
 use super::world::{OPS, Op, World, clock};
 use super::{knob, show_count};
@@ -15,7 +15,7 @@ use anabranch::testing::SimDisk;
 struct Tier {
     /// Histories up to this long: all of them.
     operations: usize,
-    /// Of those that are one longer, one in so many.
+    /// Of those that are one longer, one in so many; none if it is 0.
     one_in: u64,
     /// How many images a power cut at one call may leave.
     cuts: usize,
@@ -45,16 +45,32 @@ fn tier() -> Tier {
 struct Search {
     setup: Setup,
     tier: Tier,
-    states: u64,
+    states: States,
     histories: u64,
+    /// Calls at which the power was cut, and those of them at which it was cut in every way.
+    moments: u64,
+    exhausted: u64,
 }
 
 impl Search {
     fn run(setup: Setup) {
-        let mut search = Search { setup, tier: tier(), states: 0, histories: 0 };
+        let mut search = Search {
+            setup,
+            tier: tier(),
+            states: States::default(),
+            histories: 0,
+            moments: 0,
+            exhausted: 0,
+        };
         search.creation();
         search.below(&mut Vec::new());
-        show_count(&format!("{setup:?}: {} histories", search.histories), search.states);
+        let Search { states, histories, moments, exhausted, .. } = search;
+        let told = format!(
+            "states of short histories: {setup:?}, {histories} histories, {moments} moments, {exhausted} \
+             of them in every way, {} comparisons",
+            states.checks(),
+        );
+        show_count(&told, states.count());
     }
 
     /// The directory and the topic are being made.
@@ -72,7 +88,7 @@ impl Search {
             history.push(op);
             let number = history.iter().fold(7, |sum, op| sum * 31 + *op as u64);
             let is_wanted = history.len() <= self.tier.operations
-                || super::mix(number).is_multiple_of(self.tier.one_in);
+                || self.tier.one_in > 0 && super::mix(number).is_multiple_of(self.tier.one_in);
             if is_wanted {
                 self.crash_in_last(history);
             }
@@ -115,7 +131,7 @@ impl Search {
             let is_last = index + 1 == recorded.len();
             let models = if is_last { after } else { during };
             let mut check = |image: SimDisk, ending, number: usize| {
-                let chance = super::mix(self.states ^ number as u64);
+                let chance = super::mix(self.states.checks() ^ number as u64);
                 let depth = if chance.is_multiple_of(self.tier.recovery_one_in) {
                     self.tier.recovery
                 } else if chance.is_multiple_of(self.tier.full_one_in) {
@@ -124,19 +140,21 @@ impl Search {
                     GLANCE
                 };
                 let kept = image.kill();
-                match check_image(&image, models, ending, depth) {
-                    Ok(states) => self.states += states,
-                    Err(what) => panic!(
+                if let Err(what) = self.states.check(&image, models, ending, depth) {
+                    panic!(
                         "{:?}, {history:?}, call {call} ({index} of {}), {ending:?} image {number}: \
                          {what}\n{models:?}\n{:?}",
                         self.setup,
                         recorded.len(),
                         kept.files(),
-                    ),
+                    );
                 }
             };
             check(image.kill(), Ending::Kill, 0);
-            for (number, cut) in image.crash_images(self.tier.cuts).enumerate() {
+            let cuts = image.crash_images(self.tier.cuts);
+            self.moments += 1;
+            self.exhausted += u64::from(cuts.is_exhaustive());
+            for (number, cut) in cuts.enumerate() {
                 check(cut, Ending::Cut, number);
             }
         }

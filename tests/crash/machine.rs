@@ -1,12 +1,13 @@
 //! A partition against a map, step by step: steps are generated, and shrunk when they fail.
 
-use super::knob;
 use super::model::{Ending, Setup};
 use super::world::{Op, World};
+use super::{knob, show_count};
 use anabranch::testing::{Fault, Times};
 use anabranch::{Delivery, Durability, FlushError, Producer, Record, Timestamp};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use std::cell::Cell;
 use std::time::Duration;
 
 #[derive(Clone, Debug)]
@@ -57,6 +58,13 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (1..12_u64, prop::sample::select(FAULTS.to_vec()))
             .prop_map(|(call, fault)| Step::Fail { call, fault }),
     ]
+}
+
+impl Step {
+    /// Whether a session ends, in good order or not, and the next one begins.
+    fn reopens(&self) -> bool {
+        matches!(self, Step::Cut { .. } | Step::Do(Op::Close | Op::Kill))
+    }
 }
 
 struct Machine {
@@ -269,11 +277,18 @@ fn a_partition_behaves_as_a_map_does() {
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let strategy =
         (prop::sample::select(setups.to_vec()), prop::collection::vec(step(), 1..=length));
-    let outcome = TestRunner::new(config)
-        .run(&strategy, |(setup, steps)| Machine::run(setup, &steps).map_err(TestCaseError::fail));
+    let (taken, reopened) = (Cell::new(0), Cell::new(0));
+    let outcome = TestRunner::new(config).run(&strategy, |(setup, steps)| {
+        taken.set(taken.get() + steps.len() as u64);
+        reopened.set(reopened.get() + steps.iter().filter(|step| step.reopens()).count());
+        Machine::run(setup, &steps).map_err(TestCaseError::fail)
+    });
     if let Err(what) = outcome {
         panic!("{what}");
     }
+    let told =
+        format!("steps of a partition and a map: {cases} runs, {} reopenings", reopened.get());
+    show_count(&told, taken.get());
 }
 
 /// Inputs that found something once.
@@ -290,6 +305,18 @@ fn what_was_found_before_stays_found() {
         Step::Do(Op::Close),
     ];
     assert_eq!(Machine::run(compacted, &steps), Ok(()));
+
+    // A load that makes two segments, where the first of them cannot be cut to its length.
+    for call in 1..16 {
+        let steps = [
+            Step::Fail { call, fault: Fault::Io },
+            Step::Enqueue { bytes: 0 },
+            append(2, 646),
+            Step::Do(Op::Small),
+            Step::Do(Op::Kill),
+        ];
+        assert_eq!(Machine::run(Setup::of(Durability::Synced), &steps), Ok(()), "call {call}");
+    }
 
     // A start whose last sync failed, a good end, and a power cut.
     for (call, seed) in (1..16).flat_map(|call| (0..8).map(move |seed| (call, seed))) {

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The settings of a topic under test.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Setup {
     pub(crate) durability: Durability,
     pub(crate) cleanup: Cleanup,
@@ -61,7 +61,7 @@ impl Setup {
 }
 
 /// A record by its unique number; its key and its length follow from that and from what sent it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Sent {
     pub(crate) number: u64,
     pub(crate) bytes: usize,
@@ -92,7 +92,7 @@ pub(crate) struct Seen {
 }
 
 /// How a session ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Ending {
     /// In good order.
     Close,
@@ -102,7 +102,7 @@ pub(crate) enum Ending {
     Cut,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Model {
     pub(crate) setup: Setup,
     /// All that may be in the log.

@@ -1,6 +1,6 @@
 //! Statements about files: what was acknowledged is there after a crash, and nothing else is.
 
-use super::history::{Event, History, Key, LookUp, Offset, Reopened, Value, What};
+use super::history::{Event, History, Key, LookUp, Offset, Reopened, Tick, Value, What};
 use std::collections::BTreeMap;
 
 type Known = BTreeMap<(Key, Offset), Value>;
@@ -127,23 +127,37 @@ pub(crate) fn silent_reuse(history: &History) -> Vec<String> {
 
 /// B6: what was committed durably enough for the crash is what is committed afterwards.
 pub(crate) fn durable_commits(history: &History) -> Vec<String> {
-    // `None` where a commit may have been stored or not.
-    let mut committed: BTreeMap<Key, Offset> = BTreeMap::new();
+    // Those that may be the last one: of two that were made at once either may be. None where a commit may
+    // have been stored or not.
+    let mut committed: BTreeMap<Key, Vec<(Tick, Offset)>> = BTreeMap::new();
+    let mut unknown = None;
     let mut found = Vec::new();
-    for Event { what, .. } in history {
+    for Event { invoked, returned, what, .. } in history {
         match what {
             What::Committed(commit) if commit.is_ok => {
-                committed.extend(commit.offsets.iter().copied())
+                for (key, offset) in &commit.offsets {
+                    let last = committed.entry(*key).or_default();
+                    let is_known = unknown.is_none_or(|unknown| *invoked > unknown);
+                    last.retain(|(returned, _)| is_known && returned > invoked);
+                    if is_known {
+                        last.push((*returned, *offset));
+                    }
+                }
             }
-            What::Committed(commit) if commit.is_unknown => committed.clear(),
+            What::Committed(commit) if commit.is_unknown => {
+                unknown = unknown.max(Some(*returned));
+                committed.clear();
+            }
             What::Reopened(reopened) => {
                 let (key, now) = (reopened.key, reopened.committed);
-                let last = committed.remove(&key);
-                if reopened.are_commits_covered && last.is_some() && now != last {
+                let last = committed.remove(&key).unwrap_or_default();
+                let is_one = last.is_empty() || last.iter().any(|(_, offset)| Some(*offset) == now);
+                if reopened.are_commits_covered && !is_one {
                     found.push(format!("{last:?} was committed of {key:?}, and now {now:?} is"));
                 }
                 // One that was refused and is there all the same may go with the next power cut.
-                committed.extend(now.filter(|_| now == last).map(|now| (key, now)));
+                let stays = now.filter(|_| is_one && !last.is_empty());
+                committed.extend(stays.map(|now| (key, vec![(*returned, now)])));
             }
             _ => {}
         }

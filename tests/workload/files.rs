@@ -147,6 +147,16 @@ impl Weather {
 
     /// Before each operation.
     pub(crate) fn pass(&mut self, world: &World, processes: &mut [Process]) {
+        let is_poisoned = world.is_poisoned.load(Ordering::SeqCst);
+        if is_poisoned && self.draws.one_in(20) || self.draws.one_in(2 * FAULT_EVERY) {
+            return self.restart(world, processes);
+        }
+        self.change(world);
+    }
+
+    /// While the broker runs: housekeeping, one who sends what is compacted, and a disk that falls ill and
+    /// gets well again.
+    pub(crate) fn change(&mut self, world: &World) {
         let Some(files) = world.files() else { return };
         if self.draws.one_in(TICK_EVERY) {
             files.broker.tick();
@@ -160,24 +170,20 @@ impl Weather {
                 files.heal();
             }
         }
-        let disk = files.disk.clone();
-        drop(files);
-        let must_end = world.is_poisoned.load(Ordering::SeqCst) && self.draws.one_in(20);
-        if must_end {
-            return self.restart(world, processes);
+        if self.draws.one_in(2 * FAULT_EVERY) {
+            self.fall_ill(&files.disk);
         }
-        if !self.draws.one_in(FAULT_EVERY) {
-            return;
-        }
+    }
+
+    fn fall_ill(&mut self, disk: &SimDisk) {
         let n = 1 + self.draws.below(30);
         self.ill = 1 + self.draws.below(40);
-        match self.draws.below(12) {
-            0..6 => self.restart(world, processes),
-            6 => disk.fail_call(n, Fault::Io, Times::Once),
-            7 => disk.fail_call(n, Fault::Io, Times::Forever),
-            8 => disk.fail_syncs(1 + n / 8, Times::Once),
-            9 => disk.fail_call(n, Fault::NoSpace, Times::Forever),
-            10 => {
+        match self.draws.below(6) {
+            0 => disk.fail_call(n, Fault::Io, Times::Once),
+            1 => disk.fail_call(n, Fault::Io, Times::Forever),
+            2 => disk.fail_syncs(1 + n / 8, Times::Once),
+            3 => disk.fail_call(n, Fault::NoSpace, Times::Forever),
+            4 => {
                 let bytes: u64 = disk.files().iter().map(|(_, bytes)| bytes).sum();
                 disk.set_capacity(bytes + self.draws.below(2_000));
             }
@@ -190,7 +196,7 @@ impl Weather {
         }
     }
 
-    fn restart(&mut self, world: &World, processes: &mut [Process]) {
+    pub(crate) fn restart(&mut self, world: &World, processes: &mut [Process]) {
         self.ill = 0;
         let end = match self.draws.below(6) {
             0 => End::Kill,
@@ -242,7 +248,9 @@ impl World {
         let now = self.topics().map(|topic| topic.partition_count());
         assert!(now[0] >= counts[0] && now[1] >= counts[1], "partitions are gone");
         let snapshots = self.snapshots(end, &before, durabilities);
-        if self.files().is_some_and(|files| files.broker.recovery().was_clean) {
+        // Indexes are not synced: what a power cut leaves of them is no more than a cache.
+        let is_cut = matches!(end, End::PowerCut(_));
+        if !is_cut && self.files().is_some_and(|files| files.broker.recovery().was_clean) {
             let is_changed = image.contents() != closed;
             self.recorder.note_now(OBSERVER, What::OpenedClean { is_changed });
         }

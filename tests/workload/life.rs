@@ -89,9 +89,10 @@ impl Notes {
             for (key, position) in committed {
                 let Some(now) = world.committed(*key) else { continue };
                 // What is committed by now may be another's, if this member was given up meanwhile. It has
-                // committed its position; or, if retention had overtaken that, no more than the start now.
-                let at_once = (*position).max(world.partition(*key).log_start_offset());
-                offsets.push((*key, if world.variant.at_once { at_once } else { now }));
+                // committed its position; or, if retention had overtaken that, where the log started then.
+                let start = world.partition(*key).log_start_offset();
+                let is_own = (*position..=start).contains(&now) || !world.variant.at_once;
+                offsets.push((*key, if is_own { now } else { start.max(*position) }));
             }
         }
         if is_ok {

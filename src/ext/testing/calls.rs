@@ -59,24 +59,22 @@ impl Disk for SimDisk {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
         let state = &mut *self.shared.state.lock();
         state.begin(CallKind::Open, path)?;
-        let place = state.tree.place(path)?;
-        let found = state.tree.at(&place);
-        if let Some(id) = found {
+        let found = state.tree.find(path);
+        if let Ok(id) = found {
             state.tree.file(id)?;
         }
         let id = match (found, mode) {
-            (None, OpenMode::Read | OpenMode::Write) => {
-                return Err(io::ErrorKind::NotFound.into());
-            }
-            (Some(_), OpenMode::Create) => return Err(io::ErrorKind::AlreadyExists.into()),
-            (None, OpenMode::Create | OpenMode::Replace) => {
+            (Err(error), OpenMode::Read | OpenMode::Write) => return Err(error),
+            (Ok(_), OpenMode::Create) => return Err(io::ErrorKind::AlreadyExists.into()),
+            (Err(_), OpenMode::Create | OpenMode::Replace) => {
+                let place = state.tree.place(path)?;
                 Arc::make_mut(&mut state.tree).create_file(place)
             }
-            (Some(id), OpenMode::Replace) => {
+            (Ok(id), OpenMode::Replace) => {
                 Arc::make_mut(&mut state.tree).file_mut(id)?.set_len(0);
                 id
             }
-            (Some(id), OpenMode::Read | OpenMode::Write) => id,
+            (Ok(id), OpenMode::Read | OpenMode::Write) => id,
         };
         state.keep();
         Ok(Arc::new(self.handle(state, id, path, mode != OpenMode::Read)))

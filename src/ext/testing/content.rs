@@ -9,6 +9,7 @@
 //! 1. Copies share pages: taking an image costs nothing for what the image does not change.
 //! 2. What lies behind the end is zero, so that a file which is cut and extended again reads zeros.
 
+use std::hash::Hasher;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -20,6 +21,8 @@ const PAGE_BYTES: usize = 4096;
 pub(super) const FILE_BYTES_MAX: u64 = 1 << 34;
 
 type Page = [u8; PAGE_BYTES];
+
+const ZEROS: Page = [0; PAGE_BYTES];
 
 /// A file's bytes.
 #[derive(Clone, Debug, Default)]
@@ -55,6 +58,22 @@ impl Content {
         let mut bytes = vec![0; index(self.bytes)];
         self.read(&mut bytes, 0);
         bytes
+    }
+
+    /// Puts the bytes into a hash, the same ones in the same way, however they came about.
+    pub(super) fn hash(&self, hasher: &mut impl Hasher) {
+        hasher.write_u64(self.bytes);
+        let mut rest = index(self.bytes);
+        for (number, page) in self.pages.iter().enumerate() {
+            let inside = rest.min(PAGE_BYTES);
+            rest -= inside;
+            if let Some(page) = page
+                && page[..inside] != ZEROS[..inside]
+            {
+                hasher.write_usize(number);
+                hasher.write(&page[..inside]);
+            }
+        }
     }
 
     /// Writes, and extends with zeros up to there if need be.

@@ -25,6 +25,7 @@ mod calls;
 mod content;
 mod crash;
 mod faults;
+mod fingerprint;
 mod images;
 mod inspect;
 mod sim_disk;

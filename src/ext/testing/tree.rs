@@ -262,17 +262,19 @@ impl Tree {
     /// What has a name now: paths in order, without the root.
     pub(super) fn walk(&self) -> Vec<(PathBuf, NodeId)> {
         let mut found = Vec::new();
-        let mut open = vec![(PathBuf::new(), ROOT)];
-        while let Some((path, id)) = open.pop() {
-            if let Some(Node::Dir(dir)) = self.nodes.get(&id) {
-                open.extend(dir.now.iter().map(|(name, id)| (path.join(&**name), *id)));
-            }
-            if id != ROOT {
-                found.push((path, id));
-            }
-        }
-        found.sort();
+        self.walk_below(&mut PathBuf::new(), ROOT, &mut found);
         found
+    }
+
+    /// Paths are in order if names are: they are compared name by name.
+    fn walk_below(&self, path: &mut PathBuf, id: NodeId, found: &mut Vec<(PathBuf, NodeId)>) {
+        let Some(Node::Dir(dir)) = self.nodes.get(&id) else { return };
+        for (name, id) in dir.now.iter() {
+            path.push(&**name);
+            found.push((path.clone(), *id));
+            self.walk_below(path, *id, found);
+            path.pop();
+        }
     }
 }
 

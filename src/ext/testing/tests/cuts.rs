@@ -284,3 +284,43 @@ fn what_is_recorded_is_what_a_crash_at_that_call_leaves() {
     }
     assert_eq!(count, 9);
 }
+
+#[test]
+fn disks_that_do_not_differ_have_the_same_fingerprint() {
+    // However they came about: by way of other files, of other writes, of one that came and went.
+    let (disk, log) = with_log();
+    put(&*log, b"what is on the disk", 0);
+    log.sync_data().unwrap();
+    let (other, log) = with_log();
+    open(&other, "x", OpenMode::Create);
+    other.remove_file(Path::new("x")).unwrap();
+    other.sync_dir(Path::new(ROOT)).unwrap();
+    put(&*log, &[b"what is on the disk".as_slice(), &[0; 5_000], b"and more"].concat(), 0);
+    log.set_len(19).unwrap();
+    assert_ne!(disk.fingerprint(), other.fingerprint(), "a cut would make nothing of the other");
+    log.sync_data().unwrap();
+    assert_eq!(disk.fingerprint(), other.fingerprint());
+
+    // And others have another.
+    let changes: [&dyn Fn(&SimDisk); 8] = [
+        &|_| {},
+        &|disk| disk.flip_bit("log", 3, 0).unwrap(),
+        &|disk| disk.truncate("log", 18).unwrap(),
+        &|disk| disk.truncate("log", 20).unwrap(),
+        &|disk| disk.write("other", b"").unwrap(),
+        &|disk| disk.rename(Path::new("log"), Path::new("gol")).unwrap(),
+        &|disk| disk.create_dir(Path::new("empty")).unwrap(),
+        &|disk| put(&*open(disk, "log", OpenMode::Write), b"w", 0),
+    ];
+    let prints = changes.map(|change| {
+        let image = disk.kill();
+        change(&image);
+        image.fingerprint()
+    });
+    assert_eq!(BTreeSet::from(prints).len(), changes.len());
+
+    // Images that cannot be told apart are one: an absent write of what is there anyway.
+    put(&*log, b"what", 0);
+    let prints: BTreeSet<u64> = other.crash_images(9).map(|image| image.fingerprint()).collect();
+    assert_eq!(prints.len(), 1);
+}
