@@ -96,7 +96,9 @@ fn recycle() -> bool {
 
 #[test]
 fn loom_memory_is_reused_only_behind_its_last_reader() {
-    assert!(caught(Bug::EarlyRecycle, || explore(2, || { recycle(); })));
+    assert!(caught(Bug::EarlyRecycle, || explore(2, || {
+        recycle();
+    })));
     let outcomes = std::sync::Arc::new(std::sync::Mutex::new([0; 2]));
     let counted = std::sync::Arc::clone(&outcomes);
     explore(6, move || {
