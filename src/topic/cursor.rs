@@ -1,7 +1,8 @@
 //! A place in a partition from which to read on, without a lock.
 //!
 //! A cursor holds the chunk that it is in and takes one `Acquire` load to learn whether there is
-//! more. Only when the chunk is exhausted and sealed does it look the next one up in the tail.
+//! more. Only when the chunk is exhausted and sealed does it look the next one up in the tail; and only
+//! when a batch is open behind all it has read does it take the partition's lock, to close that.
 //!
 //! ```text
 //!            ┌──────────────── fetch ───────────────┐

@@ -106,7 +106,8 @@ impl Partition {
     }
 
     /// Reads from an offset on, up to `max_bytes` of batches but at least one batch; empty at the
-    /// end. Never blocks and copies nothing.
+    /// end. Never waits for records to come, and copies nothing. Where records were enqueued behind the
+    /// end, it completes their batch, and in a directory has it written.
     ///
     /// # Errors
     ///
