@@ -35,6 +35,8 @@ pub enum Bug {
     LengthBeforeValue,
     /// Records are deleted without telling the readers that are inside their chunk.
     ForgetFloor,
+    /// Who reads files that retention has just dropped goes on at what is in memory.
+    PassOvertaken,
     /// Retention drops a chunk and leaves the log's start where it was.
     ForgetStart,
     /// Records wait in an open batch, and readers are not told that there is one.

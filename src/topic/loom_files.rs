@@ -275,3 +275,36 @@ fn loom_what_goes_from_memory_is_read_from_the_files() {
     assert!(caught(Bug::EvictUnwritten, || explore(2, eviction)));
     explore(2, eviction);
 }
+
+/// Retention takes the segment that a cursor is about to read: it reads that, or is told.
+fn overtaken() {
+    let disk = disk();
+    let config = written().cache_bytes(0).segment_bytes(ONE_BATCH);
+    let partition = open(&disk, config, ONE_BATCH);
+    for value in 0..3 {
+        append(&partition, value).unwrap();
+    }
+    let retention = {
+        let shared = Arc::clone(&partition.shared);
+        thread::spawn(move || {
+            let files = shared.files.as_ref().expect("it has a directory");
+            assert_eq!(files.move_start(2), Ok(2));
+        })
+    };
+    let mut cursor = Cursor::new(Arc::clone(&partition.shared), 0);
+    match cursor.fetch(EVERYTHING, true) {
+        Ok(slice) => {
+            let first = slice.and_then(|slice| slice.iter().next().map(|record| record.offset()));
+            assert_eq!(first, Some(0), "records were skipped in silence");
+        }
+        Err(ReadError::OutOfRange { requested: 0, log_start: 2, .. }) => {}
+        Err(other) => panic!("{other}"),
+    }
+    retention.join().unwrap();
+}
+
+#[test]
+fn loom_retention_of_files_tells_who_it_overtakes() {
+    assert!(caught(Bug::PassOvertaken, || explore(2, overtaken)));
+    explore(2, overtaken);
+}

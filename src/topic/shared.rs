@@ -396,18 +396,18 @@ impl Shared {
         self.show_open();
         let tail = self.tail.read();
         let high_watermark = tail.end_offset();
+        let out_of_range = |log_start| ReadError::OutOfRange {
+            partition: self.name(),
+            requested: offset,
+            log_start,
+            high_watermark,
+        };
         let log_start = match &self.files {
             None => tail.start_offset(),
             Some(files) => files.log_start(),
         };
         if offset < log_start || offset > high_watermark {
-            drop(tail);
-            return Err(ReadError::OutOfRange {
-                partition: self.name(),
-                requested: offset,
-                log_start,
-                high_watermark,
-            });
+            return Err(out_of_range(log_start));
         }
         let first_in_memory = tail.first_offset();
         if let Some(files) = &self.files
@@ -415,6 +415,10 @@ impl Shared {
         {
             drop(tail);
             let found = files.read_back(offset, first_in_memory, ahead)?;
+            // Where retention came by meanwhile, what was found is not what follows, or nothing was.
+            if offset < files.log_start() && !planted(Bug::PassOvertaken) {
+                return Err(out_of_range(files.log_start()));
+            }
             if found.is_some() {
                 return Ok(found);
             }
