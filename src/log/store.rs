@@ -328,14 +328,17 @@ impl Store {
         }
     }
 
-    /// Cuts off the zeros behind the last batch, durably: there may be nothing else to sync.
-    pub(crate) fn trim(&mut self) -> Result<(), DiskError> {
-        if self.active.allocated > self.active.bytes
-            && let Some(file) = &self.active.file
-        {
+    /// Has the next sync make the file end behind its last batch, if there is nothing else to sync, too:
+    /// cuts off the zeros, or keeps the new length that recovery has given it.
+    pub(crate) fn trim(&mut self, has_new_length: bool) -> Result<(), DiskError> {
+        let Some(file) = &self.active.file else { return Ok(()) };
+        let has_zeros = self.active.allocated > self.active.bytes;
+        if has_zeros {
             let path = self.path(self.active.base_offset);
             file.set_len(self.active.bytes).map_err(DiskError::at("cut", &path))?;
             self.active.allocated = self.active.bytes;
+        }
+        if has_zeros || has_new_length {
             self.is_trimmed = !planted(Bug::SkipTrimSync);
         }
         Ok(())

@@ -423,7 +423,7 @@ impl Files {
         if self.session.was_clean() && !self.is_begun.load(Ordering::Relaxed) {
             return Ok(());
         }
-        self.store.lock().trim()?;
+        self.store.lock().trim(!self.session.was_clean())?;
         self.sync_under(&mut keeper)?;
         let reached = self.store.lock().reached();
         if self.must_raise.load(Ordering::Relaxed) {

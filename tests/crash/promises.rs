@@ -138,3 +138,31 @@ fn a_failed_sync_is_told_to_all_who_wait_and_to_all_who_come() {
         log.append(&[Record::new("more")]).expect("it works again");
     }
 }
+
+/// Opening gives a file its length anew after a crash; closing must not leave that to chance.
+#[test]
+fn a_good_end_of_a_session_that_wrote_nothing_is_as_good_as_any() {
+    let disk = SimDisk::new();
+    let broker = open(&disk);
+    let log = partition(&broker, Durability::Written);
+    log.append(&[Record::new("0")]).expect("all is well");
+    log.flush().expect("all is well");
+    let image = disk.kill();
+    disk.crash_at(0);
+    let broker = open(&image);
+    assert_eq!(values(&partition(&broker, Durability::Written)), ["0"]);
+    broker.close().expect("all is well");
+
+    let logs = |disk: &SimDisk| {
+        let mut files = disk.contents();
+        files.retain(|path, _| path.extension().is_some_and(|extension| extension == "log"));
+        files
+    };
+    let closed = logs(&image);
+    let cuts = image.crash_images(1_000);
+    assert!(cuts.is_exhaustive());
+    for cut in cuts {
+        assert!(logs(&cut) == closed, "it was not on the disk");
+        assert!(open(&cut).recovery().was_clean);
+    }
+}

@@ -15,7 +15,7 @@ fn every_crash(disk: &SimDisk, check: impl Fn(&SimDisk)) {
 
 fn some_crashes(disk: &SimDisk, images: usize, check: impl Fn(&SimDisk)) {
     for (_, moment) in disk.recorded() {
-        check(&moment);
+        check(&moment.kill());
         moment.crash_images(images).for_each(|image| check(&image));
     }
 }
