@@ -42,7 +42,8 @@ use std::ptr::NonNull;
 /// and one TLB entry for 2 MiB instead of 512. Fresh memory is the largest cost of an append.
 pub(crate) const HUGE_PAGE_BYTES: usize = 2 << 20;
 
-/// The most a chunk can hold, which is the most a batch can take: its length is published in 31 bits.
+/// The most a chunk can hold, which is the most a batch of ours can take: its length is published in 31
+/// bits.
 pub(crate) const CHUNK_BYTES_MAX: usize = i32::MAX as usize;
 
 /// A piece of memory. Fresh, it is zero, which the kernel sees to when a page is first touched.

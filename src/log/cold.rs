@@ -15,7 +15,7 @@
 //! 2. The bytes set aside are those of the batch that is wanted or of one stretch, never more than the
 //!    file has.
 
-use super::chunk::{Chunk, ChunkWriter};
+use super::chunk::{CHUNK_BYTES_MAX, Chunk, ChunkWriter};
 use super::disk::DiskFile;
 use super::disk_io::read_full_at;
 use super::segments::ReadFault;
@@ -103,7 +103,8 @@ impl Stretch<'_> {
     }
 
     /// The place behind the batch that the index leads to, if that ends before the wanted offset, as it
-    /// does where each batch has an entry. Its header says so, and is not checked: the batch behind it is.
+    /// does where each batch has an entry. Its header says so, and is not checked: the batch behind it is, and
+    /// must be the next one. In a compacted segment it could be a later one, so nothing is stepped over.
     fn step_over(
         &self,
         place: Place,
@@ -112,6 +113,9 @@ impl Stretch<'_> {
         let Some(last) = place.last_offset.filter(|last| *last < wanted.offset) else {
             return Ok(None);
         };
+        if self.is_compacted {
+            return Ok(None);
+        }
         let mut fixed = [0; HEADER_BYTES];
         let count = read_full_at(self.file, &mut fixed, place.position)
             .map_err(DiskError::at("read", self.path))?;
@@ -150,6 +154,7 @@ impl Stretch<'_> {
     ) -> Result<Option<Arc<Chunk>>, ReadFault> {
         let Some(first) = self.header_at(position, expected, wanted)? else { return Ok(None) };
         let left = usize::try_from(self.bytes - position).unwrap_or(usize::MAX);
+        let left = left.min(CHUNK_BYTES_MAX); // A foreign batch may claim a little more.
         if first.batch_bytes > left {
             let (field, needed) = ("batch", first.batch_bytes);
             let cut = BatchError::Truncated { field, at: 0, needed, available: left };
@@ -333,6 +338,25 @@ mod tests {
                 }
                 other => panic!("byte {at} of its header is changed: {other:?}"),
             }
+        }
+    }
+
+    /// Where compaction leaves gaps a wrong length may lead to a good batch that is not the next one.
+    #[test]
+    fn in_a_compacted_segment_nothing_is_stepped_over() {
+        let (mut bytes, bytes_each) = batches();
+        let wrong = i32::try_from(2 * bytes_each - 12).expect("two short batches");
+        bytes[8..12].copy_from_slice(&wrong.to_be_bytes());
+        let (disk, path) = (MemoryDisk::new(), Path::new("f"));
+        disk.put(path, &bytes);
+        let file = disk.open(path, OpenMode::Read).expect("it is there");
+        let bytes = bytes.len() as u64;
+        let stretch = Stretch { file: &*file, path, base_offset: 0, bytes, is_compacted: true };
+        let place = Place { position: 0, last_offset: Some(RECORDS - 1) };
+        let wanted = Wanted { offset: RECORDS + 3, until: 3 * RECORDS, bytes: READ_BYTES_MIN };
+        match stretch.read(place, wanted, &Pool::new(READ_BYTES_MAX)) {
+            Err(ReadFault::Corrupt(found)) => assert_eq!(found.position, 0),
+            other => panic!("ten records are skipped: {other:?}"),
         }
     }
 

@@ -215,7 +215,8 @@ impl Producer {
     /// end closes the batch. In a directory the batch is written, with those before it, once there are
     /// 512 KiB of them, when somebody waits for one or flushes, when a reader has nothing else to read, or by
     /// the broker's housekeeping; readers see it then. (Where the log stamps its records,
-    /// [`LogAppendTime`](TimestampType::LogAppendTime), each is a batch and appended as by
+    /// [`LogAppendTime`](TimestampType::LogAppendTime), and in a directory under
+    /// [`Durability::Memory`](crate::Durability::Memory), each is a batch and appended as by
     /// [`send`](Self::send).)
     ///
     /// With linger records gather outside the log until their batch is full or due.

@@ -12,6 +12,8 @@ use crate::ids::Offset;
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Distance {
     pauses: u32,
+    /// Whether the last pause began and ended before an open batch, which does not tell how much came.
+    is_unsure: bool,
 }
 
 /// About a tenth of a microsecond, in which a fast writer appends three records.
@@ -33,7 +35,7 @@ impl Distance {
     /// Pauses, and stops doing so if nothing comes meanwhile.
     #[inline]
     pub(super) fn keep(&mut self, from: &Cursor) {
-        let (before, _) = from.available();
+        let (before, was_open) = from.available();
         if before >= WORTHWHILE {
             return;
         }
@@ -41,6 +43,7 @@ impl Distance {
             std::hint::spin_loop();
         }
         let (available, is_open) = from.available();
+        self.is_unsure = available == before && was_open;
         if available == before && !is_open {
             self.pauses = 0;
         }
@@ -48,8 +51,10 @@ impl Distance {
 
     #[inline]
     pub(super) fn adapt(&mut self, found: usize) {
+        let is_unsure = std::mem::take(&mut self.is_unsure);
         self.pauses = match found as Offset {
             0 => 0,
+            1 if is_unsure => 0,
             found if found < WORTHWHILE => (2 * self.pauses).clamp(PAUSES_MIN, PAUSES_MAX),
             _ => self.pauses / 2,
         };

@@ -10,6 +10,8 @@
 //! word says that there is one, so a reader at the end completes it, under the stripe, and reads on:
 //! what was enqueued before somebody looks is there for him, as if it had been appended by itself.
 //!
+//! Where the log stamps its records, or shows them before they are written, each is appended by itself.
+//!
 //! Invariants:
 //! 1. Whoever asks for the end of the log, or for what is there, closes the open batch first.
 //! 2. While a reader sleeps no batch in memory stays open.
@@ -19,7 +21,7 @@ use super::settle::{Ticket, WORTH_A_WRITE};
 use super::shared::{Shared, Stripe};
 use crate::error::AppendError;
 use crate::ids::{Offset, Timestamp};
-use crate::log::batch::HEADER_BYTES;
+use crate::log::batch::record_bytes_max;
 use crate::record::{Record, TimestampType};
 use crate::sync::Arc;
 use crate::topic::config::Durability;
@@ -43,7 +45,7 @@ impl Shared {
         let joining = Joining {
             record,
             now,
-            bytes: bytes_max - HEADER_BYTES,
+            bytes_max,
             batch_bytes: batch_bytes.min(config.max_batch_bytes),
         };
         match &this.files {
@@ -81,12 +83,14 @@ impl Shared {
         Ok((offset, ticket))
     }
 
-    /// Puts a record into the open batch, or into one that it opens.
+    /// Puts a record into the open batch, or into one that it opens. In a batch it may take more than by
+    /// itself, for its distance from the first one. A look at what is due is part of it.
     #[inline]
     fn join(&self, stripe: &mut Stripe, joining: Joining<'_, '_>) -> Offset {
-        let Joining { record, now, bytes, batch_bytes } = joining;
-        if !stripe.log.open_has_room(bytes, batch_bytes) {
-            self.make_room(stripe, HEADER_BYTES + bytes, now);
+        let Joining { record, now, bytes_max, batch_bytes } = joining;
+        let has_room = stripe.log.open_has_room(record_bytes_max(record), batch_bytes);
+        if !has_room || now >= stripe.expires {
+            self.make_room(stripe, bytes_max, now);
         }
         stripe.log.open_push(record, record.timestamp.unwrap_or(now))
     }
@@ -109,8 +113,8 @@ impl Shared {
 struct Joining<'j, 'a> {
     record: &'j Record<'a>,
     now: Timestamp,
-    /// What it takes at most.
-    bytes: usize,
+    /// What a batch of it alone takes at most.
+    bytes_max: usize,
     /// What the batch may come to take with it.
     batch_bytes: usize,
 }

@@ -11,7 +11,8 @@
 //! whether there is one: who appends looks for the end, and who reads finds no chunk.
 //!
 //! 1. Nothing of its directory is changed: what would be changed is not there.
-//! 2. Its log is empty: start, high watermark and end are 0, and so is all that is counted.
+//! 2. Its log is empty: start, high watermark and end are 0, and so is all that is counted. (But for that
+//!    of committed offsets, if it went offline while it was replayed.)
 //! 3. No read of it returns nothing without an error, and nobody sleeps on it.
 
 use super::config::TopicConfig;

@@ -80,7 +80,7 @@ pub(super) struct Stripe {
     pub(super) log: Appender,
     pub(super) waiting: Vec<Watcher>,
     /// When the oldest chunk is due to be dropped, by the topic's clock: looked at by every append.
-    expires: Timestamp,
+    pub(super) expires: Timestamp,
     /// Who carries what was appended to the files.
     pub(super) commit: Commit,
 }
@@ -357,6 +357,7 @@ impl Shared {
             return;
         }
         let mut stripe = self.stripe.lock();
+        stripe.log.close_open();
         stripe.expires = self.retain(now);
     }
 

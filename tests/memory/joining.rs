@@ -127,6 +127,58 @@ fn an_open_batch_ends_where_it_is_full() {
     }
 }
 
+/// A record that just fits by itself takes more in a batch, for its distance from the first one: it gets
+/// its own, and the next one as well.
+#[test]
+fn a_record_that_just_fits_does_not_join() {
+    for limit in 150..250 {
+        let clock = ManualClock::at(millis(0));
+        let config = TopicConfig::new().max_batch_bytes(limit).segment_bytes(limit);
+        let topic = topic(config.retention_bytes(u64::MAX).clock(clock.clone()));
+        let producer = Producer::builder(&topic).batch_bytes(usize::MAX).build().unwrap();
+        let mut sizes = Vec::new();
+        for size in 1..limit {
+            let (first, second) = (vec![1; 1], vec![2; size]);
+            producer.enqueue(Record::new(&first)).unwrap();
+            clock.advance(Duration::from_secs(20));
+            if producer.enqueue(Record::new(&second)).is_ok() {
+                sizes.extend([1, size]);
+            } else {
+                sizes.push(1);
+            }
+        }
+        let log = topic.partition(0).unwrap();
+        let mut offset = 0;
+        while (offset as usize) < sizes.len() {
+            let before = log.stats().read_bytes;
+            for record in &log.read(offset, 1).unwrap() {
+                assert_eq!(record.value().map(<[u8]>::len), Some(sizes[record.offset() as usize]));
+                offset += 1;
+            }
+            assert!(log.stats().read_bytes - before <= limit as u64, "no batch exceeds {limit}");
+        }
+    }
+}
+
+/// What is too old goes, though its batch is open; and an append sees to it by itself.
+#[test]
+fn retention_finds_what_is_in_an_open_batch() {
+    let clock = ManualClock::at(millis(0));
+    let config = TopicConfig::new().retention_time(Duration::from_secs(60)).clock(clock.clone());
+    let topic = topic(config);
+    let producer = Producer::new(&topic);
+    let log = topic.partition(0).unwrap();
+    enqueue(&producer, &["a"]);
+    clock.advance(Duration::from_secs(61));
+    topic.apply_retention();
+    assert_eq!(log.log_start_offset(), 1);
+
+    enqueue(&producer, &["b"]);
+    clock.advance(Duration::from_secs(61));
+    enqueue(&producer, &["c", "d"]);
+    assert_eq!(values(&all(&log)), ["c", "d"]);
+}
+
 /// Chunks of a few records: each takes its open batch with it when it is full.
 #[test]
 fn an_open_batch_ends_with_its_chunk() {

@@ -59,9 +59,9 @@ impl OpenBatch {
             self.base_timestamp = timestamp;
             self.max_timestamp = timestamp;
         }
-        self.max_timestamp = self.max_timestamp.max(timestamp);
         let delta = timestamp_delta(timestamp, self.base_timestamp);
         self.bytes += put_record(&mut to[self.bytes..], record, self.count, delta);
+        self.max_timestamp = self.max_timestamp.max(timestamp);
         self.count += 1;
     }
 
