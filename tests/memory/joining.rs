@@ -148,15 +148,16 @@ fn a_record_that_just_fits_does_not_join() {
             }
         }
         let log = topic.partition(0).unwrap();
-        let mut offset = 0;
-        while (offset as usize) < sizes.len() {
+        let (mut offset, mut expected) = (0, sizes.into_iter());
+        while offset < log.high_watermark() {
             let before = log.stats().read_bytes;
             for record in &log.read(offset, 1).unwrap() {
-                assert_eq!(record.value().map(<[u8]>::len), Some(sizes[record.offset() as usize]));
+                assert_eq!(record.value().map(<[u8]>::len), expected.next());
                 offset += 1;
             }
             assert!(log.stats().read_bytes - before <= limit as u64, "no batch exceeds {limit}");
         }
+        assert_eq!(expected.next(), None);
     }
 }
 
