@@ -50,6 +50,10 @@ const LEADS_MAX: u32 = if IS_MODEL { 0 } else { 32 };
 /// How long the leader of a sync waits for company: less than the sync takes.
 const GATHERING: Duration = Duration::from_micros(if IS_MODEL { 0 } else { 50 });
 
+/// Of more companions than this the leader of a sync waits for half: to wake and hear them all takes longer than
+/// a sync, in which those who are late come aboard for the next one.
+const COMPANIONS_MAX: usize = 32;
+
 /// How many times the leader of a write looks for company: as long as it takes who has landed to come back.
 const WRITE_GATHERING_SPINS: u32 = if IS_MODEL { 0 } else { 64 };
 
@@ -439,6 +443,7 @@ fn gather(files: &Files, flight: &Flight<Outcome>, companions: usize) {
         }
         return;
     }
+    let companions = if companions > COMPANIONS_MAX { companions / 2 } else { companions };
     let deadline = Deadline::after(GATHERING);
     let backoff = Backoff::new();
     while flight.waiting() < companions
