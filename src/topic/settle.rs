@@ -12,7 +12,8 @@
 //! durability `Memory` shows records at once, and writes them when there is enough of them.
 //!
 //! Invariants:
-//! 1. `is_busy` is set while somebody carries, and while somebody is asked to: one at a time.
+//! 1. `is_busy` is set while somebody carries, or waits for company before that, and while somebody is asked to:
+//!    one at a time.
 //! 2. Who boards a flight under the stripe has appended before under it: the load that is taken with that
 //!    flight holds it.
 //! 3. When a write is refused, everything that is not written is given up, and everybody whose records
@@ -32,7 +33,8 @@ use crate::topic::config::Durability;
 use std::ops::Deref;
 use std::time::Duration;
 
-/// So many unseen bytes are worth a write: larger writes are not cheaper by the byte.
+/// So many unseen bytes are worth a write: smaller ones are dearer by the byte, since they begin and end amid
+/// pages.
 pub(super) const WORTH_A_WRITE: u64 = if IS_MODEL { 150 } else { 512 << 10 };
 
 /// So many bytes that readers have seen are worth a write. Nobody waits for them.
@@ -67,7 +69,7 @@ pub(crate) type Outcome = Result<(), AppendError>;
 /// Who carries what was appended to the files.
 #[derive(Debug, Default)]
 pub(super) struct Commit {
-    /// Whether somebody carries, or was asked to.
+    /// Whether somebody carries, is about to, or was asked to.
     is_busy: bool,
     /// Those whose records the next load holds.
     boarding: Option<Arc<Trip>>,
