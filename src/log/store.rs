@@ -318,6 +318,12 @@ impl Store {
         }
     }
 
+    /// Lets go of segments below the start, whose files are gone: no sync has to cover them, and what holds
+    /// them open holds their room on the disk.
+    pub(crate) fn forget_before(&mut self, log_start: Offset) {
+        self.rolled.retain(|rolled| rolled.facts.end_offset > log_start);
+    }
+
     /// How far the active segment was written.
     pub(crate) fn reached(&self) -> Reached {
         Reached {

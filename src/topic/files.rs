@@ -526,6 +526,7 @@ impl Files {
         }
         keeper.move_start(log_start).map_err(|source| self.refused(source))?;
         self.log_start.store(log_start, Ordering::Relaxed);
+        self.store.lock().forget_before(log_start);
         let gone = self.segments.write().drop_before(log_start);
         gone.iter().for_each(|segment| segment.doom());
         Ok(log_start)

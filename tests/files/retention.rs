@@ -166,3 +166,31 @@ fn a_segment_that_went_before_its_first_sync_is_not_listed() {
     assert_eq!(partition.log_start_offset(), 15);
     assert_eq!(values_from(&partition, 15), numbers(15..20));
 }
+
+/// What no sync has covered is held open until one does; but not what retention took, which would keep its
+/// room on the disk.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_retention_took_is_held_open_by_nobody() {
+    let dir = Dir::new();
+    let broker = dir.open();
+    let config = config(Durability::Written).segment_bytes(300).retention_bytes(1_000);
+    let topic = broker.create_topic("t", config.flush_interval(None)).unwrap();
+    append(&first(&topic), 0..100);
+    let held = || {
+        let links = std::fs::read_dir("/proc/self/fd").unwrap().filter_map(Result::ok);
+        let paths = links.filter_map(|link| std::fs::read_link(link.path()).ok());
+        paths.filter(|path| path.starts_with(dir.path())).filter(|path| is_log(path)).count()
+    };
+    assert!(held() > 20, "each full segment waits for a sync");
+    broker.tick();
+    assert!(held() < 10, "{} are held", held());
+    append(&first(&topic), 100..101);
+    first(&topic).flush().unwrap();
+}
+
+/// Whether a path is that of a log, or of one that was removed.
+#[cfg(target_os = "linux")]
+fn is_log(path: &std::path::Path) -> bool {
+    path.to_string_lossy().contains(".log")
+}
