@@ -9,11 +9,13 @@
 //! ```
 //!
 //! Who waits looks a few times first: a write takes less time than going to sleep and being woken. All
-//! who sleep do so on one word, so that one call of the system wakes them.
+//! who sleep do so on one word, so that one call of the system wakes them, and the word says whether anybody does:
+//! without sleepers there is no call.
 //!
 //! Invariants:
 //! 1. A flight lands once, and everybody who waits, or comes later, learns its outcome.
 //! 2. Of those who wait at most one takes each request to lead.
+//! 3. Nobody sleeps who has not said so in the word before.
 
 use super::atomic::{AtomicUsize, Ordering};
 use super::planted::{Bug, planted};
@@ -21,10 +23,12 @@ use super::{Backoff, OnceLock, Word};
 
 /// Nobody has done anything yet.
 const BOARDING: u32 = 0;
-/// Somebody who waits is to lead.
+/// A bit: somebody who waits is to lead.
 const LEADERLESS: u32 = 1;
-/// The outcome is known.
+/// A bit: the outcome is known.
 const LANDED: u32 = 2;
+/// A bit: somebody sleeps, or is about to. It stays.
+const ASLEEP: u32 = 4;
 
 #[derive(Debug)]
 pub(crate) struct Flight<T> {
@@ -75,19 +79,21 @@ impl<T: Clone> Flight<T> {
         let mut spins = spins;
         let backoff = Backoff::new();
         let turn = loop {
-            match self.word.load() {
-                LANDED => {
-                    let outcome = self.outcome.get().expect("it is set before the word says so");
-                    break Turn::Landed(outcome.clone());
+            let word = self.word.load();
+            if word & LANDED != 0 {
+                let outcome = self.outcome.get().expect("it is set before the word says so");
+                break Turn::Landed(outcome.clone());
+            } else if word & LEADERLESS != 0 {
+                if self.word.exchange(word, word & !LEADERLESS) {
+                    break Turn::Lead;
                 }
-                LEADERLESS if self.word.exchange(LEADERLESS, BOARDING) => break Turn::Lead,
-                LEADERLESS => {}
-                _ if spins > 0 => {
-                    std::hint::spin_loop();
-                    spins -= 1;
-                }
-                _ if !backoff.is_completed() => backoff.snooze(),
-                other => self.word.wait(other),
+            } else if spins > 0 {
+                std::hint::spin_loop();
+                spins -= 1;
+            } else if !backoff.is_completed() {
+                backoff.snooze();
+            } else if word & ASLEEP != 0 || self.word.exchange(word, word | ASLEEP) {
+                self.word.wait(word | ASLEEP);
             }
         };
         self.waiting.fetch_sub(1, Ordering::Relaxed);
@@ -96,8 +102,8 @@ impl<T: Clone> Flight<T> {
 
     /// Asks one of those who wait to lead.
     pub(crate) fn ask_leader(&self) {
-        self.word.store(LEADERLESS);
-        if !planted(Bug::ForgetLeader) {
+        let has_sleepers = self.word.set(LEADERLESS) & ASLEEP != 0;
+        if has_sleepers && !planted(Bug::ForgetLeader) {
             self.word.wake_one();
         }
     }
@@ -109,8 +115,8 @@ impl<T: Clone> Flight<T> {
     /// If it has landed before.
     pub(crate) fn land(&self, outcome: T) {
         assert!(self.outcome.set(outcome).is_ok(), "a flight lands once");
-        self.word.store(LANDED);
-        if self.has_waiting() {
+        let has_sleepers = self.word.set(LANDED) & ASLEEP != 0;
+        if has_sleepers && !planted(Bug::ForgetSleepers) {
             self.word.wake_all();
         }
     }

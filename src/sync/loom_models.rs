@@ -205,5 +205,6 @@ fn three_passengers() {
 #[test]
 fn loom_a_flight_forgets_nobody() {
     assert!(caught(Bug::ForgetLeader, || explore(2, three_passengers)));
+    assert!(caught(Bug::ForgetSleepers, || explore(2, three_passengers)));
     explore(4, three_passengers);
 }

@@ -57,6 +57,8 @@ pub enum Bug {
     TornPublish,
     /// Whoever is done with a write asks nobody to do the next.
     ForgetLeader,
+    /// A flight lands without waking those who sleep.
+    ForgetSleepers,
     /// Whoever is done with a write leaves the partition marked as being at work.
     StayBusy,
     /// Who writes because there is enough of it does not look whether another has begun.

@@ -1,7 +1,7 @@
 //! The real locks and atomics: `parking_lot`, `crossbeam` and `std`.
 
 #[cfg(target_os = "linux")]
-use atomic::{AtomicU32, Ordering, fence};
+use atomic::{AtomicU32, Ordering};
 #[cfg(target_os = "linux")]
 use rustix::thread::futex;
 use std::time::Duration;
@@ -56,11 +56,9 @@ impl Word {
         self.0.load(Ordering::Acquire)
     }
 
-    /// Release, and before whatever the caller looks at next: who is found not to be waiting yet sees the
-    /// value before he sleeps.
-    pub(crate) fn store(&self, value: u32) {
-        self.0.store(value, Ordering::Release);
-        fence(Ordering::SeqCst);
+    /// Sets bits; returns the number before. Release, as what was written before is to be seen with them.
+    pub(crate) fn set(&self, bits: u32) -> u32 {
+        self.0.fetch_or(bits, Ordering::AcqRel)
     }
 
     /// Stores `new` if the number is `old`; says whether it was.
@@ -70,7 +68,6 @@ impl Word {
 
     /// Sleeps while the number is `value`: until woken, or for no reason.
     pub(crate) fn wait(&self, value: u32) {
-        fence(Ordering::SeqCst); // Pairs with that of `store`.
         // An error says that the number is another one by now, or that a signal came.
         let _ = futex::wait(&self.0, futex::Flags::PRIVATE, value, None);
     }

@@ -19,8 +19,12 @@ impl Word {
         *self.value.lock()
     }
 
-    pub(crate) fn store(&self, value: u32) {
-        *self.value.lock() = value;
+    /// Sets bits; returns the number before.
+    pub(crate) fn set(&self, bits: u32) -> u32 {
+        let mut value = self.value.lock();
+        let before = *value;
+        *value |= bits;
+        before
     }
 
     /// Stores `new` if the number is `old`; says whether it was.
