@@ -17,7 +17,7 @@
 //!    chunk.
 
 use super::chunk::{Chunk, ChunkSlice, ChunkWriter, Published};
-use crate::ids::Offset;
+use crate::ids::{Offset, Timestamp};
 use crate::sync::Arc;
 use crate::sync::planted::{Bug, planted};
 use std::collections::VecDeque;
@@ -63,11 +63,15 @@ impl Point {
     }
 }
 
-/// Bytes to be carried to a file.
+/// Whole batches to be carried to a file.
 #[derive(Debug)]
 pub(crate) struct Piece {
     pub(crate) bytes: ChunkSlice,
     pub(crate) home: Home,
+    /// The offset behind the last record.
+    pub(crate) end_offset: Offset,
+    /// The latest timestamp of its chunk, all of which lies in the same segment.
+    pub(crate) latest: Timestamp,
 }
 
 /// What is to be written, in order, and what has been appended once it is.
@@ -84,6 +88,10 @@ pub(crate) struct Load {
 impl Load {
     pub(crate) fn pieces(&self) -> impl Iterator<Item = &Piece> {
         std::iter::once(&self.first).chain(&self.others)
+    }
+
+    pub(crate) fn first(&self) -> &Piece {
+        &self.first
     }
 
     pub(crate) fn has_one_piece(&self) -> bool {
@@ -229,31 +237,43 @@ impl Backlog {
     }
 
     /// Everything that is not written yet; `None` if there is nothing.
+    #[inline]
     pub(super) fn load(&self, active: Option<&ChunkWriter>, totals: (u64, u64)) -> Option<Load> {
         let active = active?;
-        let mut first = None;
-        let mut others = Vec::new();
-        let all = self.full.iter().map(|full| (&full.writer, full.home));
-        for (writer, home) in all.chain([(active, self.home)]) {
-            let base = writer.chunk().base_offset();
-            let start = match base.cmp(&self.written.chunk) {
-                std::cmp::Ordering::Less => continue,
-                std::cmp::Ordering::Equal => self.written.bytes,
-                std::cmp::Ordering::Greater => 0,
-            };
-            let end = writer.written().bytes;
-            if start == end {
-                continue;
-            }
-            let position = home.position + u64::from(start);
-            let piece = Piece { bytes: writer.slice(start, end), home: Home { position, ..home } };
-            match &first {
-                None => first = Some(piece),
-                Some(_) => others.push(piece),
-            }
+        if !self.full.is_empty() {
+            return self.load_chunks(active, totals);
         }
+        let first = self.piece(active, self.home)?;
         let (bytes, end) = (self.unwritten_bytes, Point::of(active));
-        Some(Load { first: first?, others, end, bytes, totals })
+        Some(Load { first, others: Vec::new(), end, bytes, totals })
+    }
+
+    #[cold]
+    fn load_chunks(&self, active: &ChunkWriter, totals: (u64, u64)) -> Option<Load> {
+        let (bytes, end) = (self.unwritten_bytes, Point::of(active));
+        let all = self.full.iter().map(|full| (&full.writer, full.home));
+        let all = all.chain([(active, self.home)]);
+        let mut pieces = all.filter_map(|(writer, home)| self.piece(writer, home));
+        let first = pieces.next()?;
+        Some(Load { first, others: pieces.collect(), end, bytes, totals })
+    }
+
+    /// What is not written yet of a chunk that goes to `home`.
+    #[inline]
+    fn piece(&self, writer: &ChunkWriter, home: Home) -> Option<Piece> {
+        let base = writer.chunk().base_offset();
+        let start = match base.cmp(&self.written.chunk) {
+            std::cmp::Ordering::Less => return None,
+            std::cmp::Ordering::Equal => self.written.bytes,
+            std::cmp::Ordering::Greater => 0,
+        };
+        let Published { bytes: end, records, .. } = writer.written();
+        (start < end).then(|| Piece {
+            bytes: writer.slice(start, end),
+            home: Home { position: home.position + u64::from(start), ..home },
+            end_offset: base + Offset::from(records),
+            latest: Timestamp::from_millis(writer.chunk().index().max_timestamp()),
+        })
     }
 
     /// Notes that a load is in the files.

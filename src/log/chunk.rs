@@ -299,6 +299,16 @@ impl AsRef<[u8]> for ChunkSlice {
 }
 
 impl ChunkSlice {
+    /// Takes the bytes of `next` in, if they are those behind this one's.
+    #[inline]
+    pub(crate) fn join(&mut self, next: &ChunkSlice) -> bool {
+        let is_next = Arc::ptr_eq(&self.chunk, &next.chunk) && self.end == next.start;
+        if is_next {
+            self.end = next.end;
+        }
+        is_next
+    }
+
     /// The number of bytes.
     #[inline]
     pub(crate) fn len(&self) -> usize {

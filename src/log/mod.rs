@@ -47,6 +47,7 @@ pub(crate) mod small_file;
 mod sparse;
 pub(crate) mod store;
 pub(crate) mod tail;
+mod tally;
 pub(crate) mod verify;
 mod view;
 pub(crate) mod whole;

@@ -12,6 +12,7 @@
 //! 3. What is read back was covered by its CRC, checked record by record, and stands where the index and
 //!    the batch before it say; a compacted segment, whose offsets have gaps, by the CRC of its file.
 
+use super::backlog::Piece;
 use super::chunk::Chunk;
 use super::cold::{Place, READ_BYTES_MAX, Stretch, Wanted};
 use super::disk::{Disk, DiskFile, OpenMode};
@@ -19,7 +20,7 @@ use super::disk_io::read_full_at;
 use super::facts::{FileKind, SegmentFacts, file_path};
 use super::index::SegmentIndex;
 use super::mark::Crc;
-use super::store::Rolled;
+use super::store::{Rolled, Rolls};
 use super::{Load, Pool, batch};
 use crate::error::{Corruption, CorruptionReason, DiskError};
 use crate::ids::{Offset, Timestamp};
@@ -55,6 +56,19 @@ struct Active {
     file: Option<Arc<dyn DiskFile>>,
     index: SegmentIndex,
     end_offset: Offset,
+}
+
+impl Active {
+    /// Notes the batches of a piece that was written behind the others.
+    #[inline]
+    fn note(&mut self, piece: &Piece) {
+        for batch in batch::whole_batches(piece.bytes.as_ref()) {
+            let (last, latest) = (batch::last_offset(batch), batch::max_timestamp(batch));
+            self.index.note(last, self.bytes, batch.len(), latest);
+            self.bytes += batch.len() as u64;
+        }
+        self.end_offset = piece.end_offset;
+    }
 }
 
 /// A sealed segment.
@@ -207,47 +221,46 @@ impl Segments {
         Segments { sealed, active }
     }
 
-    /// Takes over what a load has changed.
+    /// Takes over what a load has changed, and which files it began.
+    #[inline]
     pub(crate) fn note(
         &mut self,
         load: &Load,
-        written: super::store::Written,
+        rolls: Option<Box<Rolls>>,
         disk: &Arc<dyn Disk>,
         dir: &Path,
     ) {
-        let mut rolled = written.rolled.into_iter();
+        match rolls {
+            None => load.pieces().for_each(|piece| self.active.note(piece)),
+            Some(rolls) => self.note_rolls(load, *rolls, disk, dir),
+        }
+    }
+
+    #[cold]
+    fn note_rolls(&mut self, load: &Load, rolls: Rolls, disk: &Arc<dyn Disk>, dir: &Path) {
+        let (newest, newest_file) = rolls.active;
+        let mut rolled = rolls.rolled.into_iter();
         for piece in load.pieces() {
-            if piece.home.segment != self.active.base_offset || self.active.file.is_none() {
+            let segment = piece.home.segment;
+            if segment != self.active.base_offset || self.active.file.is_none() {
                 if self.active.file.is_some() {
                     let full = rolled.next().expect("a roll per change of segment");
                     self.seal(full, disk, dir);
                 }
+                // Of several new segments all but the last were rolled, with the file that the roll names.
+                let mut later = rolled.as_slice().iter();
+                let later = later.find(|rolled| rolled.facts.base_offset == segment);
+                let is_newest = segment == newest;
+                let file = later.map(|rolled| &rolled.file).or(is_newest.then_some(&newest_file));
                 self.active = Active {
-                    base_offset: piece.home.segment,
+                    base_offset: segment,
                     bytes: 0,
-                    file: None,
+                    file: file.map(Arc::clone),
                     index: SegmentIndex::new(),
-                    end_offset: piece.home.segment,
+                    end_offset: segment,
                 };
             }
-            for batch in batch::whole_batches(piece.bytes.as_ref()) {
-                let (last, latest) = (batch::last_offset(batch), batch::max_timestamp(batch));
-                self.active.index.note(last, self.active.bytes, batch.len(), latest);
-                self.active.bytes += batch.len() as u64;
-                self.active.end_offset = last + 1;
-            }
-            // Of several new segments in one load all but the last are sealed by the next piece, with the
-            // file that the roll names.
-            self.active.file = self.active.file.take().or_else(|| {
-                let newest = written.active.as_ref();
-                let is_newest = newest.is_some_and(|(base, _)| *base == piece.home.segment);
-                let later = rolled.as_slice().iter();
-                let mut later = later.filter(|r| r.facts.base_offset == piece.home.segment);
-                later
-                    .next()
-                    .map(|rolled| Arc::clone(&rolled.file))
-                    .or_else(|| newest.filter(|_| is_newest).map(|(_, file)| Arc::clone(file)))
-            });
+            self.active.note(piece);
         }
     }
 

@@ -13,12 +13,13 @@
 //!    removed. Where that is refused too, the log is poisoned.
 //! 3. A segment that was rolled stays among the unsynced ones until a sync covers it.
 
+use super::Load;
 use super::backlog::Piece;
 use super::disk::{Disk, DiskFile, OpenMode};
 use super::disk_io::{read_full_at, write_all_at};
 use super::facts::{FileKind, SegmentFacts, file_path};
 use super::mark::Crc;
-use super::{Load, batch};
+use super::tally::Tally;
 use crate::error::DiskError;
 use crate::ids::{Offset, Timestamp};
 use crate::sync::planted::{Bug, planted};
@@ -54,7 +55,7 @@ struct Active {
     allocated: u64,
     end_offset: Offset,
     max_timestamp: Timestamp,
-    crc: Crc,
+    crc: Tally,
 }
 
 /// A segment that was sealed, and its file.
@@ -71,13 +72,13 @@ struct Rewrite {
     end: u64,
 }
 
-/// What a write has changed, for those who read.
-#[derive(Debug, Default)]
-pub(crate) struct Written {
+/// What a write that began new files has changed, for those who read.
+#[derive(Debug)]
+pub(crate) struct Rolls {
     /// The segments that the load has sealed.
     pub(crate) rolled: Vec<Rolled>,
-    /// The file of the active segment, where it is a new one.
-    pub(crate) active: Option<(Offset, Arc<dyn DiskFile>)>,
+    /// The active segment, and its file.
+    pub(crate) active: (Offset, Arc<dyn DiskFile>),
 }
 
 /// Why a load was not written.
@@ -140,7 +141,7 @@ impl Store {
             allocated: found.bytes,
             end_offset: found.end_offset,
             max_timestamp: found.max_timestamp,
-            crc: found.crc,
+            crc: Tally::from(found.crc),
         };
         let dir = dir.to_owned();
         let rolled = Vec::new();
@@ -164,33 +165,50 @@ impl Store {
         is_changed || self.active.end_offset > synced
     }
 
-    /// Writes a load.
-    pub(crate) fn write(&mut self, load: &Load) -> Result<Written, WriteRefused> {
-        // A piece that stays in its file changes nothing here before it is written.
-        let before = self.rolls_for(load).then(|| self.active.clone());
+    /// Writes a load. Says which files it began, as most do not.
+    pub(crate) fn write(&mut self, load: &Load) -> Result<Option<Box<Rolls>>, WriteRefused> {
+        let mut rolls = None;
+        if !self.rolls_for(load) {
+            // A piece that stays in its file changes nothing here before it is written.
+            return match self.write_piece(load.first(), &mut rolls) {
+                Ok(()) => Ok(None),
+                Err(error) => Err(self.refuse(&self.active.clone(), None, error)),
+            };
+        }
+        let before = self.active.clone();
         let (rolled, has_new_names) = (self.rolled.len(), self.has_new_names);
-        let mut written = Written::default();
-        let outcome = load.pieces().try_for_each(|piece| self.write_piece(piece, &mut written));
-        let Err(error) = outcome else { return Ok(written) };
-        let before = before.unwrap_or_else(|| self.active.clone());
-        let undone = self.undo(&before, &written);
+        let outcome = load.pieces().try_for_each(|piece| self.write_piece(piece, &mut rolls));
+        let Err(error) = outcome else { return Ok(rolls) };
+        let refused = self.refuse(&before, rolls.as_deref(), error);
         (self.active, self.has_new_names) = (before, has_new_names);
         self.rolled.truncate(rolled);
-        match undone {
-            Ok(()) => Err(WriteRefused::Undone(error)),
-            Err(_) => Err(WriteRefused::Poisoned(error)),
+        Err(refused)
+    }
+
+    #[cold]
+    fn refuse(&self, before: &Active, rolls: Option<&Rolls>, error: DiskError) -> WriteRefused {
+        match self.undo(before, rolls) {
+            Ok(()) => WriteRefused::Undone(error),
+            Err(_) => WriteRefused::Poisoned(error),
         }
     }
 
     /// Whether a load takes more than one write to one file.
     fn rolls_for(&self, load: &Load) -> bool {
-        let stays = |piece: &Piece| piece.home.segment == self.active.base_offset;
-        !load.has_one_piece() || self.active.file.is_none() || !load.pieces().all(stays)
+        !load.has_one_piece() || self.rolls_before(load.first())
     }
 
-    fn write_piece(&mut self, piece: &Piece, written: &mut Written) -> Result<(), DiskError> {
-        if self.active.file.is_none() || piece.home.segment != self.active.base_offset {
-            self.roll(piece.home.segment, written)?;
+    fn rolls_before(&self, piece: &Piece) -> bool {
+        self.active.file.is_none() || piece.home.segment != self.active.base_offset
+    }
+
+    fn write_piece(
+        &mut self,
+        piece: &Piece,
+        rolls: &mut Option<Box<Rolls>>,
+    ) -> Result<(), DiskError> {
+        if self.rolls_before(piece) {
+            self.roll(piece.home.segment, rolls)?;
         }
         let bytes = piece.bytes.as_ref();
         let end = self.active.bytes + bytes.len() as u64;
@@ -204,13 +222,11 @@ impl Store {
         let file = self.active.file.as_ref().expect("rolled to it");
         write_all_at(&**file, bytes, piece.home.position)
             .map_err(|error| self.refused("write", &error))?;
-        self.active.crc.update(bytes);
+        self.active.crc.add(&piece.bytes);
         self.active.bytes = end;
         self.active.allocated = self.active.allocated.max(end);
-        for batch in batch::whole_batches(bytes) {
-            self.active.end_offset = batch::last_offset(batch) + 1;
-            self.active.max_timestamp = self.active.max_timestamp.max(batch::max_timestamp(batch));
-        }
+        self.active.end_offset = piece.end_offset;
+        self.active.max_timestamp = self.active.max_timestamp.max(piece.latest);
         Ok(())
     }
 
@@ -224,11 +240,23 @@ impl Store {
     }
 
     /// Goes on in a new file.
-    fn roll(&mut self, base_offset: Offset, written: &mut Written) -> Result<(), DiskError> {
+    #[cold]
+    fn roll(
+        &mut self,
+        base_offset: Offset,
+        rolls: &mut Option<Box<Rolls>>,
+    ) -> Result<(), DiskError> {
         let path = self.path(base_offset);
         let file =
             self.disk.open(&path, OpenMode::Create).map_err(DiskError::at("create", &path))?;
-        written.active = Some((base_offset, Arc::clone(&file)));
+        let active = (base_offset, Arc::clone(&file));
+        let rolls = match rolls {
+            Some(rolls) => {
+                rolls.active = active;
+                rolls
+            }
+            None => rolls.insert(Box::new(Rolls { rolled: Vec::new(), active })),
+        };
         self.has_new_names = true;
         let next = Active {
             base_offset,
@@ -237,10 +265,10 @@ impl Store {
             allocated: 0,
             end_offset: base_offset,
             max_timestamp: Timestamp::default(),
-            crc: Crc::new(),
+            crc: Tally::default(),
         };
-        let full = std::mem::replace(&mut self.active, next);
-        let Some(file) = full.file else { return Ok(()) };
+        let mut full = std::mem::replace(&mut self.active, next);
+        let Some(file) = full.file.take() else { return Ok(()) };
         let facts = SegmentFacts {
             base_offset: full.base_offset,
             end_offset: full.end_offset,
@@ -252,7 +280,7 @@ impl Store {
         };
         // Noted before it is cut: if that fails, what this load has made has to go, this one too.
         let rolled = Rolled { facts, file: Arc::clone(&file) };
-        written.rolled.push(rolled.clone());
+        rolls.rolled.push(rolled.clone());
         self.rolled.push(rolled);
         if full.allocated > full.bytes {
             let path = self.path(full.base_offset);
@@ -278,13 +306,15 @@ impl Store {
 
     /// Puts the files back after a refused write, durably: who sent what was refused must not find it
     /// after a power cut, nor recovery a segment that another takes the place of.
-    fn undo(&self, before: &Active, written: &Written) -> Result<(), DiskError> {
+    fn undo(&self, before: &Active, rolls: Option<&Rolls>) -> Result<(), DiskError> {
         if planted(Bug::KeepHalfWritten) {
             return Ok(());
         }
         let mut has_removed = false;
-        let made = written.rolled.iter().map(|rolled| rolled.facts.base_offset);
-        let made = made.chain(written.active.iter().map(|(base_offset, _)| *base_offset));
+        let made = rolls.into_iter().flat_map(|rolls| {
+            let rolled = rolls.rolled.iter().map(|rolled| rolled.facts.base_offset);
+            rolled.chain([rolls.active.0])
+        });
         for base_offset in
             made.filter(|base_offset| *base_offset != before.base_offset || before.file.is_none())
         {
@@ -325,7 +355,7 @@ impl Store {
     }
 
     /// How far the active segment was written.
-    pub(crate) fn reached(&self) -> Reached {
+    pub(crate) fn reached(&mut self) -> Reached {
         Reached {
             segment: self.active.base_offset,
             position: self.active.bytes,

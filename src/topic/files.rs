@@ -344,9 +344,7 @@ impl Files {
         if let Some(load) = load {
             let written = self.store.lock().write(load);
             match written {
-                Ok(written) => {
-                    self.segments.write().note(load, written, &self.disk, &self.dir);
-                }
+                Ok(rolls) => self.segments.write().note(load, rolls, &self.disk, &self.dir),
                 Err(WriteRefused::Undone(error)) => return Carried::Refused(error),
                 Err(WriteRefused::Poisoned(error)) => return Carried::Poisoned(error),
             }
