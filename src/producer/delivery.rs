@@ -1,9 +1,8 @@
 //! What became of a record that was enqueued.
 
+use super::Inner;
 use super::accumulator::Place;
-use super::{Inner, metadata};
 use crate::error::SendError;
-use crate::ids::{Offset, Timestamp};
 use crate::record::RecordMetadata;
 use crate::sync::Arc;
 use crate::topic::Ticket;
@@ -23,38 +22,42 @@ use crate::topic::Ticket;
 /// # Ok::<(), anabranch::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct Delivery(State);
+pub struct Delivery {
+    /// Where the record is; while it is queued, without its offset.
+    metadata: RecordMetadata,
+    /// Two of these, and no variants, so that it need not be put together in memory: what is stored piece by
+    /// piece and moved on at once makes the processor wait.
+    ticket: Option<Ticket>,
+    queued: Option<Box<Queued>>,
+}
 
+/// A record that lingers.
 #[derive(Debug)]
-enum State {
-    Done(RecordMetadata),
-    Queued { producer: Arc<Inner>, timestamp: Timestamp, place: Place },
-    Carried { ticket: Ticket, offset: Offset, timestamp: Timestamp },
+pub(super) struct Queued {
+    pub(super) producer: Arc<Inner>,
+    pub(super) place: Place,
 }
 
 impl Delivery {
+    /// A record that has its offset, and is where its topic promises it to be unless a ticket tells.
     #[inline]
-    pub(super) fn done(metadata: RecordMetadata) -> Delivery {
-        Delivery(State::Done(metadata))
+    pub(super) fn appended(metadata: RecordMetadata, ticket: Option<Ticket>) -> Delivery {
+        Delivery { metadata, ticket, queued: None }
     }
 
+    /// A record that has none yet.
     #[inline]
-    pub(super) fn carried(ticket: Ticket, offset: Offset, timestamp: Timestamp) -> Delivery {
-        Delivery(State::Carried { ticket, offset, timestamp })
-    }
-
-    pub(super) fn queued(producer: &Arc<Inner>, timestamp: Timestamp, place: Place) -> Delivery {
-        Delivery(State::Queued { producer: Arc::clone(producer), timestamp, place })
+    pub(super) fn queued(metadata: RecordMetadata, queued: Box<Queued>) -> Delivery {
+        Delivery { metadata, ticket: None, queued: Some(queued) }
     }
 
     /// Whether it is known what became of the record: it has reached the topic's durability, or was
     /// refused.
     pub fn is_done(&self) -> bool {
-        match &self.0 {
-            State::Done(_) => true,
-            State::Queued { place, .. } => place.appended().is_some(),
-            State::Carried { ticket, .. } => ticket.outcome().is_some(),
-        }
+        let is_appended = |queued: &Queued| queued.place.appended().is_some();
+        let is_settled = |ticket: &Ticket| ticket.outcome().is_some();
+        self.queued.as_deref().is_none_or(is_appended)
+            && self.ticket.as_ref().is_none_or(is_settled)
     }
 
     /// Returns what the record became, once it has reached the topic's durability.
@@ -67,20 +70,16 @@ impl Delivery {
     /// None for a topic in memory: what it could refuse was refused by `enqueue`. Else
     /// [`SendError::Append`] if the disk refused the record, which is then gone.
     pub fn wait(&self) -> Result<RecordMetadata, SendError> {
-        match &self.0 {
-            State::Done(metadata) => Ok(metadata.clone()),
-            State::Queued { producer, timestamp, place } => {
-                let Inner { topic, accumulator, .. } = &**producer;
-                let (offset, time) = accumulator.complete(place, topic)?;
-                Ok(metadata(topic, place.partition, offset, time.unwrap_or(*timestamp)))
-            }
-            State::Carried { ticket, offset, timestamp } => {
-                let partition = ticket.partition();
-                partition.settle_ticket(ticket)?;
-                let topic = partition.settings.name.clone();
-                let (partition, offset, timestamp) = (partition.id(), *offset, *timestamp);
-                Ok(RecordMetadata { topic, partition, offset, timestamp })
-            }
+        let mut metadata = self.metadata.clone();
+        if let Some(ticket) = &self.ticket {
+            ticket.partition().settle_ticket(ticket)?;
         }
+        if let Some(queued) = &self.queued {
+            let Inner { topic, accumulator, .. } = &*queued.producer;
+            let (offset, time) = accumulator.complete(&queued.place, topic)?;
+            metadata.offset = offset;
+            metadata.timestamp = time.unwrap_or(metadata.timestamp);
+        }
+        Ok(metadata)
     }
 }

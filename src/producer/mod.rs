@@ -30,6 +30,7 @@ mod shuttle_models;
 
 pub use builder::ProducerBuilder;
 pub use delivery::Delivery;
+use delivery::Queued;
 
 use crate::error::{AppendError, SendError};
 use crate::ids::{Offset, PartitionId, Timestamp};
@@ -212,8 +213,8 @@ impl Producer {
     ///
     /// Without linger (the default) the record joins the batch at the end of its partition, which is closed
     /// at `batch_bytes`, and has its offset at once. In memory it is there for whoever looks: a reader at the
-    /// end closes the batch. In a directory the batch is written, with those before it, once there are
-    /// 512 KiB of them, when somebody waits for one or flushes, when a reader has nothing else to read, or by
+    /// end closes the batch. In a directory the batch is written, with those before it, once there is a
+    /// mebibyte of them, when somebody waits for one or flushes, when a reader has nothing else to read, or by
     /// the broker's housekeeping; readers see it then. (Where the log stamps its records,
     /// [`LogAppendTime`](TimestampType::LogAppendTime), and in a directory under
     /// [`Durability::Memory`](crate::Durability::Memory), each is a batch and appended as by
@@ -252,27 +253,30 @@ impl Producer {
         let id = router.route(&record, topic, accumulator)?;
         let partition = partition_of(topic, id)?;
         if accumulator.lingers() {
-            partition.check_one(&record, now)?;
-            return self.queue(&record, id, now);
+            let (queued, timestamp) = self.queue(partition, &record, id, now)?;
+            let metadata = metadata(topic, queued.place.partition, 0, timestamp);
+            return Ok(Delivery::queued(metadata, queued));
         }
         let joined = Shared::enqueue(partition, &record, now, accumulator.batch_bytes());
-        let (offset, ticket) = joined?;
+        let (offset, ticket) = match joined {
+            Ok(joined) => joined,
+            Err(error) => return Err(SendError::Append(error)),
+        };
         router.appended(&record, id, topic, accumulator);
         let timestamp = stamp(topic, &record, now);
-        Ok(match ticket {
-            None => Delivery::done(metadata(topic, id, offset, timestamp)),
-            Some(ticket) => Delivery::carried(ticket, offset, timestamp),
-        })
+        Ok(Delivery::appended(metadata(topic, id, offset, timestamp), ticket))
     }
 
     #[cold]
     fn queue(
         &self,
+        partition: &Arc<Shared>,
         record: &Record<'_>,
         id: PartitionId,
         now: Timestamp,
-    ) -> Result<Delivery, SendError> {
+    ) -> Result<(Box<Queued>, Timestamp), SendError> {
         let Inner { topic, router, accumulator } = &*self.inner;
+        partition.check_one(record, now)?;
         let mut id = id;
         if accumulator.closes_batch(record, id) {
             // The partitioner may move on, so that the batch it filled is the last one there.
@@ -286,7 +290,7 @@ impl Producer {
         let place = accumulator.push(record, reserved, id, timestamp, times);
         router.appended(record, id, topic, accumulator);
         accumulator.append_due(topic, id, times);
-        Ok(Delivery::queued(&self.inner, timestamp, place))
+        Ok((Box::new(Queued { producer: Arc::clone(&self.inner), place }), timestamp))
     }
 
     /// Appends all that is queued; returns when that has reached the topic's durability.
