@@ -30,6 +30,10 @@ use std::sync::Arc;
 /// file's length takes two thirds of one that moves its end.
 const PREALLOCATED_BYTES: u64 = 1 << 20;
 
+/// How many of them are written at once. The system keeps what is written at once in one piece, all of which it
+/// goes through for each small write and sync in it later: a mebibyte makes a sync dearer by 6 µs.
+const ZEROS_BYTES: usize = 16 << 10;
+
 #[derive(Debug)]
 pub(crate) struct Store {
     disk: Arc<dyn Disk>,
@@ -292,9 +296,8 @@ impl Store {
     fn preallocate(&mut self, end: u64) -> Result<(), DiskError> {
         let wanted = (end + PREALLOCATED_BYTES).min(self.segment_bytes_max).max(end);
         let file = self.active.file.as_ref().expect("rolled to it");
-        let zeros = vec![0; usize::try_from(wanted - end).unwrap_or(0)];
         // Without room for zeros there may still be room for records.
-        if write_all_at(&**file, &zeros, end).is_ok() {
+        if fill(&**file, end, wanted).is_ok() {
             self.active.allocated = wanted;
         } else {
             let length = self.active.allocated;
@@ -379,6 +382,16 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// Writes zeros from `start` to `end`.
+fn fill(file: &dyn DiskFile, start: u64, end: u64) -> std::io::Result<()> {
+    static ZEROS: [u8; ZEROS_BYTES] = [0; ZEROS_BYTES];
+    for position in (start..end).step_by(ZEROS_BYTES) {
+        let left = usize::try_from(end - position).unwrap_or(usize::MAX);
+        write_all_at(file, &ZEROS[..left.min(ZEROS_BYTES)], position)?;
+    }
+    Ok(())
 }
 
 impl Unsynced {
