@@ -165,6 +165,8 @@ pub enum Bug {
     CommitComingEpoch,
     /// An epoch is taken to end where the next one began, although the log was cut before that.
     EndBehindLog,
+    /// Where the log ends is looked at behind the epochs, of which an append may have begun another meanwhile.
+    EndAfterEpochs,
     /// A commit that is to be on disk is acknowledged without the sync.
     CommitUnsynced,
 }

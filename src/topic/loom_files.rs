@@ -6,7 +6,7 @@
 use super::config::{Durability, TopicConfig};
 use super::cursor::Cursor;
 use super::fetcher::Limits;
-use super::model_files::{BATCH_BYTES, ONE_BATCH, TWO_BATCHES, bytes_on, disk, open};
+use super::model_files::{BATCH_BYTES, ONE_BATCH, TWO_BATCHES, bytes_on, disk, open, reopen};
 use super::partition::Partition;
 use super::reader::Reader;
 use crate::error::{AppendError, FlushError, ReadError};
@@ -307,4 +307,24 @@ fn overtaken() {
 fn loom_retention_of_files_tells_who_it_overtakes() {
     assert!(caught(Bug::PassOvertaken, || explore(2, overtaken)));
     explore(2, overtaken);
+}
+
+/// A group asks where the records of an epoch end, while the first append after a crash begins the next.
+fn first_append() {
+    let disk = disk();
+    append(&open(&disk, written(), TWO_BATCHES), 0).unwrap();
+    let partition = reopen(&disk, written(), TWO_BATCHES);
+    let appender = {
+        let partition = partition.clone();
+        thread::spawn(move || append(&partition, 1).unwrap())
+    };
+    assert_eq!(partition.shared.end_of_epoch(0), Some(1), "a record of the next epoch counts");
+    assert_eq!(appender.join().unwrap(), 1);
+    assert_eq!(partition.shared.end_of_epoch(0), Some(1));
+}
+
+#[test]
+fn loom_an_epoch_ends_where_the_next_begins() {
+    assert!(caught(Bug::EndAfterEpochs, || explore(2, first_append)));
+    explore(2, first_append);
 }

@@ -34,13 +34,23 @@ pub(crate) fn disk() -> MemoryDisk {
     disk
 }
 
-/// Opens the partition. The chunks of its memory have `chunk_bytes`.
+/// Opens the partition for the first time. The chunks of its memory have `chunk_bytes`.
 pub(crate) fn open(disk: &MemoryDisk, config: TopicConfig, chunk_bytes: usize) -> Partition {
+    open_as(disk, config, chunk_bytes, true)
+}
+
+/// Opens the partition after a crash.
+#[cfg(loom)]
+pub(crate) fn reopen(disk: &MemoryDisk, config: TopicConfig, chunk_bytes: usize) -> Partition {
+    open_as(disk, config, chunk_bytes, false)
+}
+
+fn open_as(disk: &MemoryDisk, config: TopicConfig, chunk_bytes: usize, is_new: bool) -> Partition {
     let config = config.clock(ManualClock::new());
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
     let session = Arc::new(Session::open(Arc::clone(&disk), Path::new(ROOT)).unwrap());
     let of = TopicPartition::new("t", 0);
-    let opened = Files::open(&disk, Path::new(DIR), &of, &config, &session, true).unwrap();
+    let opened = Files::open(&disk, Path::new(DIR), &of, &config, &session, is_new).unwrap();
     let settings = Settings::new("t".into(), config, chunk_bytes);
     Partition { shared: sync::Arc::new(Shared::with_files(settings, 0, opened)) }
 }
