@@ -15,8 +15,8 @@
 //! ANABRANCH_OPERATIONS=10000000 cargo test --release --features testing --test workload
 //! ```
 //!
-//! Threads over files, not in every run yet: `cargo test --release --features testing --test workload --
-//! --ignored`. Whether a run fails is chance, there: its seed decides what is done, and not in which order.
+//! Where each process has a thread, the seed decides what is done, and not in which order: a run that fails
+//! need not fail again.
 //!
 //! | File | Its one job |
 //! |---|---|

@@ -19,6 +19,9 @@ struct Notes {
     id: String,
     /// Keys whose position has changed since the last commit.
     moved: Mutex<BTreeSet<Key>>,
+    /// Those of them of which that is likely and not known: they came with a position that may not be what
+    /// is committed, which others can change before it is compared.
+    doubtful: Mutex<BTreeSet<Key>>,
     /// Whether the program went back since the last commit.
     goes_back: AtomicBool,
     /// Whether the process was killed: what its remains do is nobody's concern.
@@ -42,6 +45,22 @@ pub(crate) struct Joining {
 impl Notes {
     fn moved(&self) -> Vec<Key> {
         self.moved.lock().expect("no panic while it is held").iter().copied().collect()
+    }
+
+    /// Their positions have changed, for sure.
+    fn move_on(&self, keys: impl Iterator<Item = Key>) {
+        let (mut moved, mut doubtful) =
+            (self.moved.lock().expect("as above"), self.doubtful.lock().expect("as above"));
+        for key in keys {
+            moved.insert(key);
+            doubtful.remove(&key);
+        }
+    }
+
+    /// Whether a commit of this key, by position, may have been one of nothing, which nobody refuses.
+    fn is_doubtful(&self, key: Key, held: Option<&[Key]>) -> bool {
+        let is_held = held.is_some_and(|held| held.contains(&key));
+        !is_held && self.doubtful.lock().expect("as above").contains(&key)
     }
 
     /// Commits what has moved, by position or by offsets, and notes what came of it.
@@ -84,7 +103,10 @@ impl Notes {
         }
         if is_ok && !explicitly {
             let assigned: BTreeSet<Key> = consumer.assignment().iter().map(World::key).collect();
-            let is_committed = |key: &&Key| assigned.contains(*key) && !beyond.contains(*key);
+            let is_committed = |key: &&Key| {
+                let is_one = assigned.contains(*key) && !beyond.contains(*key);
+                is_one && !self.is_doubtful(**key, held.as_deref())
+            };
             let committed = places.iter().filter(|(key, _)| is_committed(&key));
             for (key, position) in committed {
                 let Some(now) = world.committed(*key) else { continue };
@@ -102,6 +124,7 @@ impl Notes {
             if !explicitly || world.variant.auto_commits {
                 // What was committed explicitly is committed once more: the consumer does not count that.
                 *self.moved.lock().expect("as above") = beyond;
+                self.doubtful.lock().expect("as above").clear();
             }
         }
         let end = |(key, _): &(Key, Offset)| (*key, world.partition(*key).log_end_offset());
@@ -136,6 +159,7 @@ impl RebalanceListener for Scribe {
             let key = World::key(of);
             if world.start(key) != world.committed(key) {
                 self.0.moved.lock().expect("as above").insert(key);
+                self.0.doubtful.lock().expect("as above").insert(key);
             }
             (key, consumer.position(of), world.start(key))
         }));
@@ -181,6 +205,7 @@ impl Life {
             who,
             id: id.clone(),
             moved: Mutex::default(),
+            doubtful: Mutex::default(),
             goes_back: AtomicBool::new(false),
             is_dead: AtomicBool::new(false),
         });
@@ -225,7 +250,7 @@ impl Life {
         // Where records are gone, the position has moved as well.
         let lost = poll.lost.iter().map(|(key, _)| *key);
         let keys = poll.records.iter().map(|(key, _, _)| *key).chain(lost);
-        self.notes.moved.lock().expect("as above").extend(keys);
+        self.notes.move_on(keys);
         world.recorder.note(self.notes.who, invoked, What::Polled(poll));
         true
     }
@@ -254,7 +279,7 @@ impl Life {
         // It may be forward if retention has overtaken the position.
         self.notes.goes_back.store(true, Ordering::SeqCst);
         self.consumer.seek(&name, target).expect("it is assigned");
-        self.notes.moved.lock().expect("as above").insert(key);
+        self.notes.move_on(std::iter::once(key));
         self.notes.world.recorder.note_now(self.notes.who, What::Sought(key, sought));
     }
 

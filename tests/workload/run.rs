@@ -274,7 +274,6 @@ fn processes_at_once() {
 }
 
 #[test]
-#[ignore = "of some hundred runs one ends with an objection to B7, of a commit that may have been none"]
 fn processes_at_once_with_files() {
     run_all("at once, with files", true, at_once_in_weather);
 }
