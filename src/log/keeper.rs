@@ -157,9 +157,9 @@ impl Keeper {
         self.sync_mark()
     }
 
-    /// How many bytes of the active segment lie behind what its stored index covers.
-    pub(crate) fn unindexed_bytes(&self) -> u64 {
-        self.mark.position - self.mark.index_end
+    /// How many bytes of a segment its stored index covers, if it is the one that the mark is in.
+    pub(crate) fn indexed_bytes(&self, segment: Offset) -> u64 {
+        if segment == self.mark.segment { self.mark.index_end } else { 0 }
     }
 
     /// Stores the index of the active segment's first `bytes`, which are on disk, so that the next

@@ -20,6 +20,7 @@ use crate::ids::{Offset, Timestamp, TopicPartition};
 use crate::log::cold::{READ_BYTES_MAX, READ_BYTES_MIN, Wanted};
 use crate::log::disk::Disk;
 use crate::log::facts::SegmentFacts;
+use crate::log::index::SegmentIndex;
 use crate::log::keeper::Keeper;
 use crate::log::recovery::{self, Recovered};
 use crate::log::report::PartitionReport;
@@ -376,11 +377,8 @@ impl Files {
         if !self.store.lock().is_dirty(keeper.synced()) {
             return Ok(());
         }
-        let index = (keeper.unindexed_bytes() >= INDEX_STORED_AFTER).then(|| {
-            // Before what is synced is fixed, so that the index covers no more than that.
-            let segments = self.segments.read();
-            (segments.active_end(), segments.active_index())
-        });
+        // Before what is synced is fixed, so that the index covers no more than that.
+        let index = self.index_to_store(keeper);
         let unsynced = self.store.lock().take_unsynced();
         if planted(Bug::MarkBeforeSync) {
             drop(keeper.note(Vec::new(), &unsynced.reached, |_| None));
@@ -400,12 +398,23 @@ impl Files {
         let index_of = |base| self.segments.read().index_of(base);
         // What could not be noted costs the next recovery time, and is noted with the next sync.
         let noted = keeper.note(unsynced.rolled, &reached, index_of);
-        if let (Ok(()), Some(((base_offset, bytes), Some(index)))) = (noted, index)
-            && base_offset == keeper.segment()
+        if let (Ok(()), Some((segment, bytes, index))) = (noted, index)
+            && segment == keeper.segment()
         {
             let _ = keeper.store_index(&index, bytes);
         }
         Ok(())
+    }
+
+    /// The index of the active segment, if much of it is not covered by the one that is stored; with the
+    /// segment, and how much of that it covers.
+    fn index_to_store(&self, keeper: &Keeper) -> Option<(Offset, u64, SegmentIndex)> {
+        let segments = self.segments.read();
+        let (segment, bytes) = segments.active_end();
+        if bytes.saturating_sub(keeper.indexed_bytes(segment)) < INDEX_STORED_AFTER {
+            return None;
+        }
+        Some((segment, bytes, segments.active_index()?))
     }
 
     /// In good order: everything on disk, the mark and the indexes with it. Opened in good order and
