@@ -45,11 +45,11 @@ impl Appender {
         self.next_offset - 1
     }
 
-    /// What a batch that is opened now may come to take: what the chunk has left, within the segment.
+    /// What a batch that is opened now may come to take: what the chunk has left, within its place in the file.
     fn open_bytes_max(&self) -> usize {
         let writer = self.writer.as_ref().expect(super::HAS_ROOM);
-        let in_segment = |backlog: &Backlog| backlog.segment_room(Some(writer), self.next_offset);
-        writer.room().min(self.backlog.as_deref().map_or(usize::MAX, in_segment))
+        let in_file = |backlog: &Backlog| backlog.room(writer, self.next_offset);
+        writer.room().min(self.backlog.as_deref().map_or(usize::MAX, in_file))
     }
 
     /// Completes the open batch, if there is one.

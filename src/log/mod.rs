@@ -75,8 +75,9 @@ pub(crate) const FIRST_CHUNK_BYTES: usize = 64 << 10;
 pub(crate) const CHUNK_BYTES: usize = 4 << 20;
 
 /// As [`CHUNK_BYTES`], for a log whose older records are in its files: what is kept in memory is little,
-/// and to touch more of it for the first time costs more than it saves.
-pub(crate) const CHUNK_BYTES_WITH_FILES: usize = 1 << 20;
+/// and to touch more of it for the first time costs more than it saves. Such chunks end where their file has
+/// a multiple of [`backlog::ALIGNED_BYTES`], so one that starts a little before that takes a little more.
+pub(crate) const CHUNK_BYTES_WITH_FILES: usize = backlog::ALIGNED_BYTES as usize + (64 << 10);
 
 /// The appending half of a log.
 #[derive(Debug)]
@@ -152,9 +153,7 @@ impl Appender {
         let fits = bytes <= writer.room();
         match &self.backlog {
             None => fits,
-            Some(backlog) => {
-                fits && bytes <= backlog.segment_room(self.writer.as_ref(), self.next_offset)
-            }
+            Some(backlog) => fits && bytes <= backlog.room(writer, self.next_offset),
         }
     }
 

@@ -21,9 +21,10 @@ use super::settle::{Ticket, WORTH_A_WRITE};
 use super::shared::{Shared, Stripe};
 use crate::error::AppendError;
 use crate::ids::{Offset, Timestamp};
+use crate::log::Appender;
 use crate::log::batch::record_bytes_max;
 use crate::record::{Record, TimestampType};
-use crate::sync::Arc;
+use crate::sync::{Arc, MutexGuard};
 use crate::topic::config::Durability;
 
 impl Shared {
@@ -60,7 +61,11 @@ impl Shared {
 
     fn join_in_memory(&self, joining: Joining<'_, '_>) -> Offset {
         let mut stripe = self.stripe.lock();
-        let offset = self.join(&mut stripe, joining);
+        // A look at what is due to go is part of it.
+        if !joining.finds_room(&stripe.log) || joining.now >= stripe.expires {
+            self.make_room(&mut stripe, joining.bytes_max, joining.now);
+        }
+        let offset = joining.push(&mut stripe.log);
         if !stripe.waiting.is_empty() {
             stripe.log.close_open();
             self.wake(stripe);
@@ -74,7 +79,10 @@ impl Shared {
         joining: Joining<'_, '_>,
     ) -> Result<(Offset, Ticket), AppendError> {
         let mut stripe = this.enter(files)?;
-        let offset = this.join(&mut stripe, joining);
+        if !joining.finds_room(&stripe.log) {
+            stripe = this.begin_batch(files, stripe, &joining)?;
+        }
+        let offset = joining.push(&mut stripe.log);
         let ticket = stripe.commit.take_ticket(this);
         let is_wanted = !stripe.waiting.is_empty() || stripe.log.unwritten_bytes() >= WORTH_A_WRITE;
         if is_wanted && !stripe.commit.is_busy() {
@@ -83,16 +91,23 @@ impl Shared {
         Ok((offset, ticket))
     }
 
-    /// Puts a record into the open batch, or into one that it opens. In a batch it may take more than by
-    /// itself, for its distance from the first one. A look at what is due is part of it.
-    #[inline]
-    fn join(&self, stripe: &mut Stripe, joining: Joining<'_, '_>) -> Offset {
-        let Joining { record, now, bytes_max, batch_bytes } = joining;
-        let has_room = stripe.log.open_has_room(record_bytes_max(record), batch_bytes);
-        if !has_room || now >= stripe.expires {
-            self.make_room(stripe, bytes_max, now);
+    /// Makes room for another batch behind the open one. If that takes another chunk, what the full one
+    /// has is carried first: a write that ends with it is the cheapest by the byte.
+    #[inline(never)]
+    fn begin_batch<'s>(
+        &'s self,
+        files: &Files,
+        mut stripe: MutexGuard<'s, Stripe>,
+        joining: &Joining<'_, '_>,
+    ) -> Result<MutexGuard<'s, Stripe>, AppendError> {
+        stripe.log.close_open();
+        let is_full = !stripe.log.has_room(joining.bytes_max);
+        if is_full && stripe.log.unwritten_bytes() > 0 && !stripe.commit.is_busy() {
+            drop(self.lead(stripe, files)); // the tickets tell
+            stripe = self.enter(files)?;
         }
-        stripe.log.open_push(record, record.timestamp.unwrap_or(now))
+        self.make_room(&mut stripe, joining.bytes_max, joining.now);
+        Ok(stripe)
     }
 
     /// Shows what was enqueued before, in memory.
@@ -109,7 +124,7 @@ impl Shared {
     }
 }
 
-/// A record that is to join a batch.
+/// A record that is to join the open batch, or to open one.
 struct Joining<'j, 'a> {
     record: &'j Record<'a>,
     now: Timestamp,
@@ -117,4 +132,19 @@ struct Joining<'j, 'a> {
     bytes_max: usize,
     /// What the batch may come to take with it.
     batch_bytes: usize,
+}
+
+impl Joining<'_, '_> {
+    /// Whether the open batch takes it. There it may take more than by itself, for its distance from the first
+    /// record.
+    #[inline]
+    fn finds_room(&self, log: &Appender) -> bool {
+        log.open_has_room(record_bytes_max(self.record), self.batch_bytes)
+    }
+
+    /// Puts it in; returns its offset.
+    #[inline]
+    fn push(&self, log: &mut Appender) -> Offset {
+        log.open_push(self.record, self.record.timestamp.unwrap_or(self.now))
+    }
 }

@@ -33,9 +33,8 @@ use crate::topic::config::Durability;
 use std::ops::Deref;
 use std::time::Duration;
 
-/// So many unseen bytes are worth a write: smaller ones are dearer by the byte, since they begin and end amid
-/// pages.
-pub(super) const WORTH_A_WRITE: u64 = if IS_MODEL { 150 } else { 512 << 10 };
+/// So many unseen bytes are worth a write, if a chunk that was full did not lead to one: somebody else was at it.
+pub(super) const WORTH_A_WRITE: u64 = if IS_MODEL { 150 } else { 2 << 20 };
 
 /// So many bytes that readers have seen are worth a write. Nobody waits for them.
 const SHOWN_WORTH_A_WRITE: u64 = if IS_MODEL { 100 } else { 1 << 20 };
@@ -191,6 +190,7 @@ impl Shared {
     }
 
     /// Takes the stripe to append, if that may be.
+    #[inline]
     pub(super) fn enter(&self, files: &Files) -> Result<MutexGuard<'_, Stripe>, AppendError> {
         files.begin(|| self.stripe.lock().log.end_offset())?;
         let mut stripe = self.stripe.lock();

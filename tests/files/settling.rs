@@ -2,6 +2,7 @@
 
 use super::support::{Dir, LEVELS, append, config, first, numbers, values_from};
 use anabranch::{Durability, Producer, Reader, Record};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 #[test]
@@ -70,6 +71,38 @@ fn enqueued_records_share_batches_and_are_written_when_somebody_wants_them() {
     assert_eq!(values_from(&partition, 0), numbers(0..13));
 }
 
+/// What nobody waits for is written a mebibyte at a time, up to where the file has a multiple of that.
+#[test]
+fn enqueued_records_are_written_in_few_aligned_pieces() {
+    const MEBIBYTE: u64 = 1 << 20;
+    let dir = Dir::new();
+    let starts = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&starts);
+    let broker = dir.open_gated(move |call, path| {
+        if call == "write" && path.extension().is_some_and(|extension| extension == "log") {
+            noted.lock().unwrap().push(std::fs::metadata(path)?.len());
+        }
+        Ok(())
+    });
+    let topic = broker.create_topic("t", config(Durability::Written)).unwrap();
+    let producer = Producer::new(&topic);
+    for _ in 0..100_000 {
+        producer.enqueue(Record::new(&[7; 100])).unwrap();
+    }
+    producer.flush().unwrap();
+    let bytes = topic.stats().total.bytes;
+    let starts = std::mem::take(&mut *starts.lock().unwrap());
+    assert!((starts.len() as u64) < bytes / MEBIBYTE + 8, "{bytes} bytes: {starts:?}");
+    // The chunks grow at first.
+    let grown = starts.iter().skip_while(|start| **start < 3 * MEBIBYTE);
+    for start in grown.clone() {
+        let before = MEBIBYTE - start % MEBIBYTE;
+        assert!(before < 256, "no more than a record before a multiple: {starts:?}");
+    }
+    assert!(grown.count() >= 6, "{starts:?}");
+    assert_eq!(values_from(&first(&topic), 0).len(), 100_000);
+}
+
 /// A batch that is open takes room that nothing else has until it is closed.
 #[test]
 fn appends_find_room_behind_an_open_batch() {
@@ -135,6 +168,33 @@ fn lingering_batches_reach_the_files() {
     assert_eq!(second.wait().unwrap().offset, 1);
     assert_eq!(first_one.wait().unwrap().offset, 0);
     assert_eq!(values_from(&first(&topic), 0), numbers(0..2));
+}
+
+/// One sync of much is enough: else the next opening after a crash would step through all of it.
+#[test]
+fn a_sync_of_much_stores_the_index() {
+    let dir = Dir::new();
+    let broker = dir.open();
+    let topic = broker.create_topic("t", config(Durability::Written)).unwrap();
+    let partition = first(&topic);
+    let index = dir.path().join("t-0/00000000000000000000.index");
+    let value = vec![7; 1_000_000];
+    let append = |count: usize| {
+        for _ in 0..count {
+            partition.append(&[Record::new(&value)]).unwrap();
+        }
+        partition.flush().unwrap();
+    };
+    append(60);
+    assert!(!index.exists(), "it is little that would have to be looked at");
+    append(20);
+    let entries = std::fs::metadata(&index).unwrap().len() / 8;
+    assert_eq!(entries, 79, "each batch but the first has one");
+    append(20);
+    assert_eq!(std::fs::metadata(&index).unwrap().len() / 8, entries);
+    drop((partition, topic, broker));
+    let broker = dir.open();
+    assert_eq!(first(&broker.topic("t").unwrap()).high_watermark(), 100);
 }
 
 #[test]
