@@ -397,6 +397,12 @@ impl Process {
             other.leave();
         }
         self.busy = 0;
+        if self.index == 0 {
+            // Somebody reads each topic, whatever the others have chosen.
+            self.life.take().into_iter().for_each(Life::leave);
+            let joining = Joining { topics: None, ..self.joining() };
+            self.life = Life::join(&self.world, &joining);
+        }
         if let Some(life) = &mut self.life {
             life.resume_all();
         }
