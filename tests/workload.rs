@@ -16,7 +16,7 @@
 //! ```
 //!
 //! Where each process has a thread, the seed decides what is done, and not in which order: a run that fails
-//! need not fail again.
+//! need not fail again. `ANABRANCH_HISTORY` names a file to which all that happened is written then.
 //!
 //! | File | Its one job |
 //! |---|---|

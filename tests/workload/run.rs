@@ -95,9 +95,20 @@ fn run_all(name: &str, has_files: bool, operate: fn(&Arc<World>, u64, u64) -> Ve
         let history = finish(&world, processes);
         events += history.len();
         let objections = check(&history);
+        if !objections.is_empty() {
+            write_down(&history);
+        }
         assert!(objections.is_empty(), "run {run} of seed {seed}:\n{}", objections.join("\n"));
     }
     println!("{name}: {operations} operations, {events} events, {:?}", started.elapsed());
+}
+
+/// Leaves a history to be looked at, where that was asked for: with threads it does not come again.
+fn write_down(history: &History) {
+    if let Some(path) = std::env::var_os("ANABRANCH_HISTORY") {
+        let lines: Vec<String> = history.iter().map(|event| format!("{event:?}\n")).collect();
+        std::fs::write(&path, lines.concat()).expect("the file can be written");
+    }
 }
 
 /// What the checkers say, a few objections of each.
