@@ -45,6 +45,9 @@ pub(crate) struct Store {
     is_trimmed: bool,
     /// Bytes that a sync must write once more, because they were found behind the durable mark.
     rewrite: Option<Rewrite>,
+    /// Why nobody knows what the files hold, if they could not be put back. A sync that goes on beside may
+    /// say yes for what a failed one has lost.
+    unsure: Option<DiskError>,
     preallocates: bool,
     segment_bytes_max: u64,
 }
@@ -158,6 +161,7 @@ impl Store {
             has_new_names,
             is_trimmed,
             rewrite,
+            unsure: None,
             preallocates,
             segment_bytes_max,
         }
@@ -190,11 +194,17 @@ impl Store {
     }
 
     #[cold]
-    fn refuse(&self, before: &Active, rolls: Option<&Rolls>, error: DiskError) -> WriteRefused {
-        match self.undo(before, rolls) {
-            Ok(()) => WriteRefused::Undone(error),
-            Err(_) => WriteRefused::Poisoned(error),
+    fn refuse(&mut self, before: &Active, rolls: Option<&Rolls>, error: DiskError) -> WriteRefused {
+        if self.undo(before, rolls).is_ok() {
+            return WriteRefused::Undone(error);
         }
+        self.unsure = Some(error.clone());
+        WriteRefused::Poisoned(error)
+    }
+
+    /// Why nobody knows what the files hold, if so.
+    pub(crate) fn unsure(&self) -> Option<&DiskError> {
+        self.unsure.as_ref()
     }
 
     /// Whether a load takes more than one write to one file.

@@ -389,7 +389,9 @@ impl Files {
             synced = unsynced.sync(&*self.disk, &self.dir);
         }
         drop(panicking);
-        if let Err(error) = synced {
+        // Who writes may have found meanwhile that nobody knows what the files hold.
+        let unsure = self.store.lock().unsure().cloned();
+        if let Some(error) = synced.err().or(unsure) {
             self.poison(error.clone());
             return Err(error);
         }

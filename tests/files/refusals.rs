@@ -175,6 +175,45 @@ fn a_failed_sync_is_told_to_who_waits_for_the_next() {
     assert!(broker.close().is_err());
 }
 
+/// While somebody syncs, a write is refused, and the sync that is to make that undone fails: it may have lost
+/// what the other one says is on disk.
+#[test]
+fn a_sync_beside_one_that_failed_is_not_believed() {
+    let (held, hook) = Held::new("sync");
+    let dir = Dir::new();
+    let is_ill = Arc::new(AtomicBool::new(false));
+    let (sees_illness, held_by) = (Arc::clone(&is_ill), Arc::new(Mutex::new(None)));
+    let broker = dir.open_gated(move |what, path| {
+        let me = std::thread::current().id();
+        let is_another = held_by.lock().unwrap().is_some_and(|holder| holder != me);
+        if is_log(path) && what == "sync" && !is_another {
+            *held_by.lock().unwrap() = Some(me);
+        } else if is_log(path) && sees_illness.load(Ordering::SeqCst) {
+            return match what {
+                "write" | "sync" => Err(io::Error::other("EIO")),
+                _ => Ok(()),
+            };
+        }
+        hook(what, path)
+    });
+    let topic = broker.create_topic("t", config(Durability::Written)).unwrap();
+    let partition = first(&topic);
+    append(&partition, 0..10);
+    let mark = std::fs::read(dir.path().join("t-0/mark")).unwrap();
+    let syncing = partition.clone();
+    let syncing = spawn(move || syncing.flush());
+    let appending = partition.clone();
+    let appending = held.meanwhile(Ok(()), move || {
+        is_ill.store(true, Ordering::SeqCst);
+        appending.append(&[Record::new("x")])
+    });
+    let refused = appending.join().unwrap().unwrap_err();
+    assert!(matches!(refused, AppendError::Poisoned { .. }), "{refused}");
+    let flushed = syncing.join().unwrap();
+    assert!(matches!(flushed, Err(FlushError::Poisoned { .. })), "{flushed:?}");
+    assert_eq!(std::fs::read(dir.path().join("t-0/mark")).unwrap(), mark, "nothing is promised");
+}
+
 /// The sync fails that an append waits for, while the broker closes and waits for the append.
 #[test]
 fn a_sync_that_fails_during_a_close_is_not_tried_again() {
