@@ -91,6 +91,7 @@ impl Commit {
     }
 
     /// Boards for a sender of this partition that does not wait now.
+    #[inline(always)]
     pub(super) fn take_ticket(&mut self, of: &Arc<Shared>) -> Ticket {
         self.has_enqueued = true;
         let trip = self.board();
@@ -190,7 +191,7 @@ impl Shared {
     }
 
     /// Takes the stripe to append, if that may be.
-    #[inline]
+    #[inline(always)]
     pub(super) fn enter(&self, files: &Files) -> Result<MutexGuard<'_, Stripe>, AppendError> {
         files.begin(|| self.stripe.lock().log.end_offset())?;
         let mut stripe = self.stripe.lock();
