@@ -12,7 +12,8 @@ pub(crate) const CASES: [Case; 2] = [
         name: "written-single",
         question: "One thread, each record sent by itself; the call returns when it is with the \
             operating system (kafko gets fewer records, and runs as its documentation has it, or \
-            on one thread). Raw is one `write` of the same bytes.",
+            on one thread). Raw is one `write` of the same bytes; the system makes it dearer for a \
+            program with a second thread, as one with a broker is.",
         contenders: alone,
     },
     Case {
@@ -31,6 +32,7 @@ fn alone(size: &Size) -> Vec<Contender> {
     vec![
         ours("anabranch send", records, 1),
         raw(records).wanted(MILLIONS, 0.8),
+        raw_in_company(records),
         Contender::new("commitlog append_msg", move || {
             let dir = folder::fresh();
             Reading::rate(records, commitlog::append_each(dir.path(), records))
@@ -65,6 +67,19 @@ fn raw(records: u64) -> Contender {
     Contender::new("raw write of each, 1 thread", move || {
         let dir = folder::fresh();
         Reading::rate(records, raw::write_each(dir.path(), &batches, records))
+    })
+}
+
+fn raw_in_company(records: u64) -> Contender {
+    let batches = Batches::of(1);
+    Contender::new("raw write of each, another thread asleep", move || {
+        let dir = folder::fresh();
+        let (wake, sleeper) = std::sync::mpsc::channel::<()>();
+        let sleeper = std::thread::spawn(move || sleeper.recv());
+        let took = raw::write_each(dir.path(), &batches, records);
+        drop(wake);
+        assert!(sleeper.join().expect("it only sleeps").is_err(), "nothing was sent");
+        Reading::rate(records, took)
     })
 }
 
