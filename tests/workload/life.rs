@@ -5,7 +5,7 @@ use super::world::{Draws, Planned, Traps, World};
 use anabranch::{
     AppendError, CommitError, Consumer, PollError, RebalanceListener, Records, TopicPartition,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -225,9 +225,27 @@ impl Life {
         assigned.filter(|key| !self.paused.contains(key)).collect()
     }
 
+    fn positions(&self) -> BTreeMap<Key, Offset> {
+        let assigned = self.consumer.assignment();
+        assigned
+            .iter()
+            .filter_map(|of| Some((World::key(of), self.consumer.position(of)?)))
+            .collect()
+    }
+
+    /// A poll that fails tells of what it has passed over with the next one; what is committed meanwhile is
+    /// beyond that.
+    fn note_moved_since(&self, before: &BTreeMap<Key, Offset>) {
+        let has_moved =
+            |(key, now): &(Key, Offset)| before.get(key).is_some_and(|then| then != now);
+        let moved = self.positions().into_iter().filter(has_moved);
+        self.notes.move_on(moved.map(|(key, _)| key));
+    }
+
     /// Polls; false if the member was fenced, which ends its life.
     pub(crate) fn poll(&mut self, timeout: Duration) -> bool {
         let before = self.readable();
+        let positions = self.positions();
         let world = Arc::clone(&self.notes.world);
         let invoked = world.recorder.tick();
         let consumer = &mut self.consumer;
@@ -236,8 +254,15 @@ impl Life {
         let polled = catch_unwind(AssertUnwindSafe(poll));
         let records = match polled {
             Ok(Ok(records)) => records,
-            Ok(Err(is_fenced)) => return !is_fenced,
-            Err(_) => return true, // a listener's panic
+            Ok(Err(is_fenced)) => {
+                self.note_moved_since(&positions);
+                return !is_fenced;
+            }
+            Err(_) => {
+                // A listener's panic.
+                self.note_moved_since(&positions);
+                return true;
+            }
         };
         let assigned: BTreeSet<Key> = self.consumer.assignment().iter().map(World::key).collect();
         self.paused.retain(|key| assigned.contains(key));
