@@ -50,16 +50,12 @@ impl<'a> Window<'a> {
         if let Some(start) = start.filter(is_here) {
             return Ok(&self.bytes[start..start + count]);
         }
-        // What is here of it already is not read again.
-        let behind = start.unwrap_or(usize::MAX).min(self.bytes.len());
-        self.bytes.drain(..behind);
-        self.at = position;
-        let kept = self.bytes.len();
         self.bytes.resize(count.max(piece).min(left), 0);
-        let read = read_full_at(self.file, &mut self.bytes[kept..], position + kept as u64);
-        self.bytes.truncate(kept + *read.as_ref().unwrap_or(&0));
-        read.map_err(DiskError::at("read", self.path))?;
-        Ok(&self.bytes[..count.min(self.bytes.len())])
+        self.at = position;
+        let read = read_full_at(self.file, &mut self.bytes, position)
+            .map_err(DiskError::at("read", self.path))?;
+        self.bytes.truncate(read);
+        Ok(&self.bytes[..count.min(read)])
     }
 
     /// The batch at `position`, verified, with its bytes.
@@ -155,26 +151,5 @@ mod tests {
                 assert!(found.is_err());
             });
         }
-    }
-
-    /// Forwards, by steps shorter and longer than a piece, and back.
-    #[test]
-    fn what_is_kept_is_what_stands_there() {
-        let bytes: Vec<u8> = (0..=250).cycle().take(3 * PIECE_BYTES).collect();
-        with_window(&bytes, bytes.len() as u64, |mut window| {
-            let (small, large) = (HEADER_BYTES, PIECE_BYTES + 5_000);
-            for (at, count, piece) in [
-                (0, small, PIECE_BYTES),
-                (PIECE_BYTES - 30, small, PIECE_BYTES),
-                (PIECE_BYTES + 100, large, PIECE_BYTES),
-                (PIECE_BYTES + 9_000, large, 4_096),
-                (50, small, 4_096),
-                (4_100, small, 4_096),
-                (3 * PIECE_BYTES - 10, large, PIECE_BYTES),
-            ] {
-                let found = window.bytes_at(at as u64, count, piece).expect("readable");
-                assert_eq!(found, &bytes[at..(at + count).min(bytes.len())], "{count} at {at}");
-            }
-        });
     }
 }
