@@ -27,7 +27,7 @@ use std::collections::VecDeque;
 const SEGMENT_OFFSETS_MAX: Offset = (i32::MAX - (1 << 28)) as Offset;
 
 /// Chunks end at multiples of this in their files, as far as batches let them: the system keeps what is written
-/// at once in as few pieces as its place allows, and takes a third less time for it.
+/// at once in as few pieces as its place allows.
 pub(super) const ALIGNED_BYTES: u32 = 1 << 20;
 
 /// A place in the files: the segment by its base offset, and where in it.
@@ -74,7 +74,8 @@ pub(crate) struct Piece {
     pub(crate) home: Home,
     /// The offset behind the last record.
     pub(crate) end_offset: Offset,
-    /// The latest timestamp of its chunk, all of which lies in the same segment.
+    /// The latest timestamp of its chunk so far, all of which lies in the same segment. (What a chunk has given up
+    /// counts too; but no other piece comes of it then.)
     pub(crate) latest: Timestamp,
 }
 

@@ -9,8 +9,8 @@
 //!
 //! Invariants:
 //! 1. Writes are positional, and land where the load says; nothing is written twice but after a crash.
-//! 2. After a refused write the files are as they were before it: cut to the last good byte, new ones
-//!    removed. Where that is refused too, the log is poisoned.
+//! 2. After a refused write the files are as they were before it, but for zeros: cut to the last good byte, new
+//!    ones removed. Where that is refused too, the log is poisoned.
 //! 3. A segment that was rolled stays among the unsynced ones until a sync covers it.
 
 use super::Load;
@@ -177,7 +177,8 @@ impl Store {
     pub(crate) fn write(&mut self, load: &Load) -> Result<Option<Box<Rolls>>, WriteRefused> {
         let mut rolls = None;
         if !self.rolls_for(load) {
-            // A piece that stays in its file changes nothing here before it is written.
+            // A piece that stays in its file changes nothing here before it is written, but for the room ahead,
+            // which stays.
             return match self.write_piece(load.first(), &mut rolls) {
                 Ok(()) => Ok(None),
                 Err(error) => Err(self.refuse(&self.active.clone(), None, error)),
@@ -195,11 +196,13 @@ impl Store {
 
     #[cold]
     fn refuse(&mut self, before: &Active, rolls: Option<&Rolls>, error: DiskError) -> WriteRefused {
-        if self.undo(before, rolls).is_ok() {
-            return WriteRefused::Undone(error);
-        }
+        // Until it is known to be undone; a disk may panic.
         self.unsure = Some(error.clone());
-        WriteRefused::Poisoned(error)
+        if self.undo(before, rolls).is_err() {
+            return WriteRefused::Poisoned(error);
+        }
+        self.unsure = None;
+        WriteRefused::Undone(error)
     }
 
     /// Why nobody knows what the files hold, if so.

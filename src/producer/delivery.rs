@@ -23,10 +23,11 @@ use crate::topic::Ticket;
 /// ```
 #[derive(Debug)]
 pub struct Delivery {
+    // Fields, and no variants: those would be put together in memory, piece by piece, and moved on at once in
+    // wider pieces, which makes the processor wait.
     /// Where the record is; while it is queued, without its offset.
     metadata: RecordMetadata,
-    /// Two of these, and no variants, so that it need not be put together in memory: what is stored piece by
-    /// piece and moved on at once makes the processor wait.
+    /// Tells what becomes of it, if that is not known yet.
     ticket: Option<Ticket>,
     queued: Option<Box<Queued>>,
 }

@@ -258,10 +258,7 @@ impl Producer {
             return Ok(Delivery::queued(metadata, queued));
         }
         let joined = Shared::enqueue(partition, &record, now, accumulator.batch_bytes());
-        let (offset, ticket) = match joined {
-            Ok(joined) => joined,
-            Err(error) => return Err(SendError::Append(error)),
-        };
+        let (offset, ticket) = joined?;
         router.appended(&record, id, topic, accumulator);
         let timestamp = stamp(topic, &record, now);
         Ok(Delivery::appended(metadata(topic, id, offset, timestamp), ticket))

@@ -106,7 +106,10 @@ impl Shared {
             drop(self.lead(stripe, files)); // the tickets tell
             stripe = self.enter(files)?;
         }
-        self.make_room(&mut stripe, joining.bytes_max, joining.now);
+        // Another may have opened one meanwhile.
+        if !joining.finds_room(&stripe.log) {
+            self.make_room(&mut stripe, joining.bytes_max, joining.now);
+        }
         Ok(stripe)
     }
 

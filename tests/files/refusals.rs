@@ -179,39 +179,40 @@ fn a_failed_sync_is_told_to_who_waits_for_the_next() {
 /// what the other one says is on disk.
 #[test]
 fn a_sync_beside_one_that_failed_is_not_believed() {
-    let (held, hook) = Held::new("sync");
+    let (arrive, is_there) = sync_channel(1);
+    let (release, released) = sync_channel(1);
+    let (once, is_ill) = (Mutex::new(Some((arrive, released))), Arc::new(AtomicBool::new(false)));
+    let sees_illness = Arc::clone(&is_ill);
     let dir = Dir::new();
-    let is_ill = Arc::new(AtomicBool::new(false));
-    let (sees_illness, held_by) = (Arc::clone(&is_ill), Arc::new(Mutex::new(None)));
-    let broker = dir.open_gated(move |what, path| {
-        let me = std::thread::current().id();
-        let is_another = held_by.lock().unwrap().is_some_and(|holder| holder != me);
-        if is_log(path) && what == "sync" && !is_another {
-            *held_by.lock().unwrap() = Some(me);
-        } else if is_log(path) && sees_illness.load(Ordering::SeqCst) {
-            return match what {
-                "write" | "sync" => Err(io::Error::other("EIO")),
-                _ => Ok(()),
-            };
+    let broker = dir.open_gated(move |what, path| match what {
+        "write" if is_log(path) && sees_illness.load(Ordering::SeqCst) => {
+            Err(io::Error::other("EIO"))
         }
-        hook(what, path)
+        "sync" if is_log(path) => {
+            let Some((arrive, released)) = once.lock().unwrap().take() else {
+                release.send(()).unwrap();
+                return Err(io::Error::other("EIO"));
+            };
+            arrive.send(()).unwrap();
+            released.recv().unwrap();
+            Ok(())
+        }
+        _ => Ok(()),
     });
     let topic = broker.create_topic("t", config(Durability::Written)).unwrap();
     let partition = first(&topic);
     append(&partition, 0..10);
-    let mark = std::fs::read(dir.path().join("t-0/mark")).unwrap();
+    let mark = || std::fs::read(dir.path().join("t-0/mark")).unwrap();
+    let before = mark();
     let syncing = partition.clone();
     let syncing = spawn(move || syncing.flush());
-    let appending = partition.clone();
-    let appending = held.meanwhile(Ok(()), move || {
-        is_ill.store(true, Ordering::SeqCst);
-        appending.append(&[Record::new("x")])
-    });
-    let refused = appending.join().unwrap().unwrap_err();
+    is_there.recv().unwrap();
+    is_ill.store(true, Ordering::SeqCst);
+    let refused = partition.append(&[Record::new("x")]).unwrap_err();
     assert!(matches!(refused, AppendError::Poisoned { .. }), "{refused}");
     let flushed = syncing.join().unwrap();
     assert!(matches!(flushed, Err(FlushError::Poisoned { .. })), "{flushed:?}");
-    assert_eq!(std::fs::read(dir.path().join("t-0/mark")).unwrap(), mark, "nothing is promised");
+    assert_eq!(mark(), before, "nothing is promised");
 }
 
 /// The sync fails that an append waits for, while the broker closes and waits for the append.

@@ -123,8 +123,8 @@ impl Notes {
             self.goes_back.store(!beyond.is_empty(), Ordering::SeqCst);
             if !explicitly || world.variant.auto_commits {
                 // What was committed explicitly is committed once more: the consumer does not count that.
+                self.doubtful.lock().expect("as above").retain(|key| beyond.contains(key));
                 *self.moved.lock().expect("as above") = beyond;
-                self.doubtful.lock().expect("as above").clear();
             }
         }
         let end = |(key, _): &(Key, Offset)| (*key, world.partition(*key).log_end_offset());
