@@ -140,6 +140,14 @@ fn a_poll_that_skips_or_goes_back() {
     };
     assert_eq!(after_loss(3), [""; 0]);
     assert_ne!(after_loss(2), [""; 0]);
+    // They may have gone before a seek, or behind it.
+    let after_seek = |to| {
+        let poll = Poll { lost: vec![(KEY, 3)], records: vec![(KEY, 5, 15)], ..Poll::default() };
+        let sought = What::Sought(KEY, Some(to));
+        checks_polls::poll_order(&history([(7, assigned(2)), (7, sought), (7, What::Polled(poll))]))
+    };
+    assert_eq!([after_seek(5), after_seek(2)], [[""; 0]; 2]);
+    assert_ne!(after_seek(4), [""; 0]);
 }
 
 #[test]

@@ -1,16 +1,18 @@
 //! Statements about polls: a process sees a key in order and without gaps, and sees what is there.
 
 use super::history::{Event, History, Key, Offset, Tick, What, Who};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The longest that a blocked poll may take to return when records came. Far beyond what a busy
 /// machine needs: a sleeper that nobody wakes would take for ever.
 pub(crate) const WAKE_MILLIS_MAX: u64 = 10_000;
 
 /// A7 to A10: successive records of a key that a process kept, within one poll and across polls,
-/// skip offsets or go back. Excused by a seek, and by records that the poll said are gone.
+/// skip offsets or go back. Excused by a seek, and by records that the poll said are gone. (They may have
+/// gone before the seek: a poll that failed has passed them over, and the next one tells.)
 pub(crate) fn poll_order(history: &History) -> Vec<String> {
     let mut next: BTreeMap<(Who, Key), Offset> = BTreeMap::new();
+    let mut sought: BTreeSet<(Who, Key)> = BTreeSet::new();
     let mut found = Vec::new();
     for Event { who, what, .. } in history {
         match what {
@@ -19,25 +21,36 @@ pub(crate) fn poll_order(history: &History) -> Vec<String> {
                     set(&mut next, (*who, *key), *position);
                 }
             }
-            What::Sought(key, position) => set(&mut next, (*who, *key), *position),
+            What::Sought(key, position) => {
+                set(&mut next, (*who, *key), *position);
+                sought.insert((*who, *key));
+            }
             What::Revoked(keys) | What::Lost(keys) => {
                 for key in keys {
                     next.remove(&(*who, *key));
                 }
             }
             What::Polled(poll) => {
-                for (key, lost) in &poll.lost {
-                    if let Some(next) = next.get_mut(&(*who, *key)) {
+                let mut lost: BTreeMap<Key, u64> = poll.lost.iter().copied().collect();
+                for (key, offset, _) in &poll.records {
+                    let at = (*who, *key);
+                    let (lost, was_sought) = (lost.remove(key), sought.contains(&at));
+                    let Some(expected) = next.insert(at, offset + 1) else { continue };
+                    let behind = expected + lost.unwrap_or_default();
+                    if *offset != behind && !(was_sought && *offset == expected) {
+                        let how = if *offset > behind { "skips to" } else { "goes back to" };
+                        found.push(format!("{who} on {key:?}: {behind} is next, {how} {offset}"));
+                    }
+                }
+                for (key, lost) in lost {
+                    let at = (*who, key);
+                    if sought.contains(&at) {
+                        next.remove(&at); // It is one or the other.
+                    } else if let Some(next) = next.get_mut(&at) {
                         *next += lost;
                     }
                 }
-                for (key, offset, _) in &poll.records {
-                    let expected = next.insert((*who, *key), offset + 1);
-                    if let Some(expected) = expected.filter(|expected| expected != offset) {
-                        let how = if *offset > expected { "skips to" } else { "goes back to" };
-                        found.push(format!("{who} on {key:?}: {expected} is next, {how} {offset}"));
-                    }
-                }
+                sought.retain(|(of, _)| of != who);
             }
             _ => {}
         }
