@@ -171,6 +171,14 @@ fn a_commit_that_goes_back_or_beyond() {
     let commit = |offset| (7, What::Committed(committed(offset)));
     objects(checks_groups::committed_offsets, [commit(5), commit(4)]);
     objects(checks_groups::committed_offsets, [commit(10)]);
+    // Who holds it may have gone back, and an auto-commit may have told the group; a reader of its own cannot.
+    let with_seek = |who, to| {
+        let sought = (who, What::Sought(KEY, Some(to)));
+        history([(7, assigned(0)), commit(5), sought, commit(4)])
+    };
+    assert_eq!(checks_groups::committed_offsets(&with_seek(7, 3)), [""; 0]);
+    assert_ne!(checks_groups::committed_offsets(&with_seek(7, 5)), [""; 0]);
+    assert_ne!(checks_groups::committed_offsets(&with_seek(8, 3)), [""; 0]);
     let mut concurrent = history([commit(5), commit(4)]);
     concurrent[1].invoked = 0;
     assert_eq!(checks_groups::committed_offsets(&concurrent), [""; 0]);

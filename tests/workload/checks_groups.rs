@@ -22,11 +22,23 @@ pub(crate) fn committed_offsets(history: &History) -> Vec<String> {
             backward.entry(*key).or_default().push((event.invoked, event.returned));
         }
     }
+    // Where who holds a key has gone back to since it was last committed: an auto-commit, which is not noted, may
+    // have made that the committed offset.
+    let mut holders: BTreeMap<Key, Who> = BTreeMap::new();
+    let mut sought: BTreeMap<Key, Offset> = BTreeMap::new();
     let mut found = Vec::new();
     for event in history {
-        if let What::Reopened(reopened) = &event.what {
+        match &event.what {
             // What of it must be there is another statement's concern.
-            by_key.remove(&reopened.key);
+            What::Reopened(reopened) => drop(by_key.remove(&reopened.key)),
+            What::Assigned(partitions) => {
+                holders.extend(partitions.iter().map(|(key, _, _)| (*key, event.who)));
+            }
+            What::Sought(key, Some(to)) if holders.get(key) == Some(&event.who) => {
+                let lowest = sought.entry(*key).or_insert(*to);
+                *lowest = (*lowest).min(*to);
+            }
+            _ => {}
         }
         let What::Committed(commit) = &event.what else { continue };
         for (key, offset) in commit.offsets.iter().filter(|_| commit.is_ok) {
@@ -42,9 +54,11 @@ pub(crate) fn committed_offsets(history: &History) -> Vec<String> {
             let is_between = |begun: Tick| {
                 backward.iter().any(|(from, to)| begun < *to && *from < event.returned)
             };
+            let was_sought = sought.remove(key).is_some_and(|to| to <= *offset);
             let higher = before.iter().find(|(begun, ended, at)| {
                 *ended < event.invoked && at > offset && !is_between(*begun)
             });
+            let higher = higher.filter(|_| !was_sought);
             if let Some((_, _, higher)) = higher {
                 found.push(format!("{} set {key:?} back {higher} to {offset}", event.who));
             }

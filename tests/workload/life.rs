@@ -57,10 +57,20 @@ impl Notes {
         }
     }
 
+    /// Its position has probably changed.
+    fn suspect(&self, key: Key) {
+        if self.moved.lock().expect("as above").insert(key) {
+            self.doubtful.lock().expect("as above").insert(key);
+        }
+    }
+
     /// Whether a commit of this key, by position, may have been one of nothing, which nobody refuses.
     fn is_doubtful(&self, key: Key, held: Option<&[Key]>) -> bool {
         let is_held = held.is_some_and(|held| held.contains(&key));
-        !is_held && self.doubtful.lock().expect("as above").contains(&key)
+        // An auto-commit may have left nothing to commit.
+        let is_unsure = self.world.variant.auto_commits
+            || self.doubtful.lock().expect("as above").contains(&key);
+        !is_held && is_unsure
     }
 
     /// Commits what has moved, by position or by offsets, and notes what came of it.
@@ -158,8 +168,7 @@ impl RebalanceListener for Scribe {
         let mut starts = Vec::from_iter(partitions.iter().map(|of| {
             let key = World::key(of);
             if world.start(key) != world.committed(key) {
-                self.0.moved.lock().expect("as above").insert(key);
-                self.0.doubtful.lock().expect("as above").insert(key);
+                self.0.suspect(key);
             }
             (key, consumer.position(of), world.start(key))
         }));
@@ -234,12 +243,12 @@ impl Life {
     }
 
     /// A poll that fails tells of what it has passed over with the next one; what is committed meanwhile is
-    /// beyond that.
+    /// beyond that, unless the poll has committed it itself.
     fn note_moved_since(&self, before: &BTreeMap<Key, Offset>) {
         let has_moved =
             |(key, now): &(Key, Offset)| before.get(key).is_some_and(|then| then != now);
         let moved = self.positions().into_iter().filter(has_moved);
-        self.notes.move_on(moved.map(|(key, _)| key));
+        moved.for_each(|(key, _)| self.notes.suspect(key));
     }
 
     /// Polls; false if the member was fenced, which ends its life.
