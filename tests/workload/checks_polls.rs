@@ -31,7 +31,10 @@ pub(crate) fn poll_order(history: &History) -> Vec<String> {
                 }
             }
             What::Polled(poll) => {
-                let mut lost: BTreeMap<Key, u64> = poll.lost.iter().copied().collect();
+                let mut lost: BTreeMap<Key, u64> = BTreeMap::new();
+                for (key, count) in &poll.lost {
+                    *lost.entry(*key).or_default() += count; // It may be overtaken more than once.
+                }
                 for (key, offset, _) in &poll.records {
                     let at = (*who, *key);
                     let (lost, was_sought) = (lost.remove(key), sought.contains(&at));
