@@ -78,7 +78,7 @@ impl Shared {
     fn sync(&self, files: &Files) -> Result<Offset, FlushError> {
         let waking = WakeOnPanic(self);
         let synced = files.sync();
-        drop(waking);
+        std::mem::forget(waking);
         synced.map_err(|error| {
             if !planted(Bug::SilentPoison) {
                 self.wake(self.stripe.lock());
@@ -158,13 +158,12 @@ impl Shared {
     }
 }
 
-/// Who syncs, and leads nobody: the readers that sleep are told of the poison that a panic leaves.
+/// Who syncs, and leads nobody: the readers that sleep are told of the poison that a panic leaves. Forgotten when
+/// there was none.
 struct WakeOnPanic<'l>(&'l Shared);
 
 impl Drop for WakeOnPanic<'_> {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.wake(self.0.stripe.lock());
-        }
+        self.0.wake(self.0.stripe.lock());
     }
 }

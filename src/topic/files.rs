@@ -388,7 +388,7 @@ impl Files {
         if synced.is_err() && planted(Bug::RetrySync) {
             synced = unsynced.sync(&*self.disk, &self.dir);
         }
-        drop(panicking);
+        std::mem::forget(panicking);
         // Who writes may have found meanwhile that nobody knows what the files hold.
         let unsure = self.store.lock().unsure().cloned();
         if let Some(error) = synced.err().or(unsure) {
@@ -542,13 +542,12 @@ impl Files {
     }
 }
 
-/// Poisons the partition if the disk panics during a sync: what the next one says would mean nothing.
+/// Poisons the partition if the disk panics during a sync: what the next one says would mean nothing. Forgotten
+/// when it has not.
 struct PoisonOnPanic<'f>(&'f Files);
 
 impl Drop for PoisonOnPanic<'_> {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.poison(self.0.panicked());
-        }
+        self.0.poison(self.0.panicked());
     }
 }

@@ -299,7 +299,7 @@ impl Shared {
                 Some(error) => Carried::Poisoned(error.clone()),
                 None => files.carry(load.as_ref()),
             };
-            drop(leading);
+            std::mem::forget(leading);
             stripe = self.stripe.lock();
             let outcome = self.land(&mut stripe, files, load, carried);
             if let Err(refused) = &outcome
@@ -456,8 +456,9 @@ fn gather(files: &Files, flight: &Flight<Outcome>, companions: usize) {
     }
 }
 
-/// Who is at work on the files. If the disk panics, nobody knows what they hold, and those who wait for
-/// this thread must not wait for ever.
+/// Who is at work on the files; forgotten when that is done. If the disk panics, nobody knows what they hold, and
+/// those who wait for this thread must not wait for ever. (Whether the thread panics does not tell: a producer that
+/// goes away in a panic of the program's writes what it has enqueued.)
 struct Leading<'l> {
     shared: &'l Shared,
     files: &'l Files,
@@ -465,16 +466,8 @@ struct Leading<'l> {
 }
 
 impl Drop for Leading<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.give_way();
-        }
-    }
-}
-
-impl Leading<'_> {
     #[cold]
-    fn give_way(&self) {
+    fn drop(&mut self) {
         let error = self.files.panicked();
         self.files.poison(error.clone());
         let outcome = Err(self.files.append_ended(&Ended::Poisoned(error)));

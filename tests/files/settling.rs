@@ -103,6 +103,28 @@ fn enqueued_records_are_written_in_few_aligned_pieces() {
     assert_eq!(values_from(&first(&topic), 0).len(), 100_000);
 }
 
+/// A producer goes in a panic of the program's, and writes what it has: the panic is not the disk's.
+#[test]
+fn what_was_enqueued_is_written_while_a_panic_unwinds() {
+    for durability in LEVELS {
+        let dir = Dir::new();
+        let broker = dir.open();
+        let topic = broker.create_topic("t", config(durability)).unwrap();
+        let sending = topic.clone();
+        let thread = std::thread::spawn(move || {
+            let producer = Producer::new(&sending);
+            producer.enqueue(Record::new("0")).unwrap();
+            panic!("the program's own");
+        });
+        assert!(thread.join().is_err());
+        let partition = first(&topic);
+        assert_eq!(partition.high_watermark(), 1, "{durability:?}");
+        assert_eq!(partition.append(&[Record::new("1")]), Ok(1), "{durability:?}");
+        assert_eq!(partition.flush(), Ok(2), "{durability:?}");
+        assert_eq!(values_from(&partition, 0), numbers(0..2));
+    }
+}
+
 /// A batch that is open takes room that nothing else has until it is closed.
 #[test]
 fn appends_find_room_behind_an_open_batch() {
