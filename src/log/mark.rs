@@ -4,8 +4,8 @@
 //! anything wrong below it is damage. Kafka's checksum of a batch leaves 17 bytes of its header
 //! uncovered; the mark's covers every byte of the segment below it.
 //!
-//! The file `mark` has two slots that are written in turn, each in a sector of its own, so that a torn
-//! write of one leaves the other. The valid one with the higher sequence number counts.
+//! The file `mark` has two slots that are written in turn, each in a sector of its own and with one call, so
+//! that a torn write of one leaves the other. The valid one with the higher sequence number counts.
 //!
 //! ```text
 //!    0 ┌─────────────────── slot A ───────────────────┐    numbers are big-endian
@@ -21,7 +21,9 @@
 //!
 //! 1. A slot is written after the sync that makes it true, never before.
 //! 2. A slot is not synced itself, except where that is asked for: an older mark is true as well.
-//! 3. First field and checksum stand where they stand in all versions, so that a slot of another version
+//! 3. While one slot may be torn on the disk the other is not written: one that took more than one call is synced
+//!    before.
+//! 4. First field and checksum stand where they stand in all versions, so that a slot of another version
 //!    is told from a damaged one.
 
 use super::disk::{Disk, DiskFile, OpenMode};
@@ -190,6 +192,8 @@ pub(crate) struct MarkFile {
     /// The slot that is written next, 0 or 1; the other holds what counts.
     next_slot: usize,
     next_sequence: u64,
+    /// Whether half of the next slot may be on the disk, or, in what another session has left, half of one.
+    is_torn: bool,
 }
 
 impl MarkFile {
@@ -202,7 +206,7 @@ impl MarkFile {
         let path = dir.join(MARK_FILE);
         let file = disk.open(&path, OpenMode::Replace).map_err(DiskError::at("create", &path))?;
         file.set_len(FILE_BYTES as u64).map_err(DiskError::at("set length", &path))?;
-        let mut created = MarkFile { file, path, next_slot: 0, next_sequence: 1 };
+        let mut created = MarkFile { file, path, next_slot: 0, next_sequence: 1, is_torn: false };
         created.write(mark)?;
         created.sync()?;
         Ok(created)
@@ -219,13 +223,14 @@ impl MarkFile {
         let best = latest(&*file, &path)?;
         let (next_slot, next_sequence) =
             best.map_or((0, 1), |(index, sequence, _)| (1 - index, sequence + 1));
-        let opened = MarkFile { file, path, next_slot, next_sequence };
+        let opened = MarkFile { file, path, next_slot, next_sequence, is_torn: true };
         Ok((opened, best.map(|(_, _, mark)| mark)))
     }
 
     /// A file that is not there, for a partition whose files are not to be touched.
     pub(crate) fn nowhere(file: Arc<dyn DiskFile>, dir: &Path) -> MarkFile {
-        MarkFile { file, path: dir.join(MARK_FILE), next_slot: 0, next_sequence: 1 }
+        let path = dir.join(MARK_FILE);
+        MarkFile { file, path, next_slot: 0, next_sequence: 1, is_torn: false }
     }
 
     /// Reads the mark and nothing else; `None` if both slots are bad. Somebody may be writing it: that
@@ -240,15 +245,23 @@ impl MarkFile {
         Ok(latest(&*file, &path)?.map(|(_, _, mark)| mark))
     }
 
-    /// Writes a mark over the older one. Not synced.
+    /// Writes a mark over the older one. Synced only if one of the slots might be torn.
     ///
     /// # Errors
     ///
     /// [`DiskError`] if the disk refuses; the mark before stands.
     pub(crate) fn write(&mut self, mark: &Mark) -> Result<(), DiskError> {
         let slot = mark.encode(self.next_sequence);
-        write_all_at(&*self.file, &slot, position_of(self.next_slot))
-            .map_err(DiskError::at("write", &self.path))?;
+        let position = position_of(self.next_slot);
+        if !matches!(self.file.write_at(&slot, position), Ok(SLOT_BYTES)) {
+            self.is_torn = true;
+            write_all_at(&*self.file, &slot, position)
+                .map_err(DiskError::at("write", &self.path))?;
+        }
+        if self.is_torn {
+            self.sync()?;
+            self.is_torn = false;
+        }
         self.next_slot = 1 - self.next_slot;
         self.next_sequence += 1;
         Ok(())
@@ -298,6 +311,7 @@ fn position_of(slot: usize) -> u64 {
 mod tests {
     use super::super::memory_disk::MemoryDisk;
     use super::*;
+    use crate::testing::{Fault, SimDisk, Times};
     use proptest::prelude::*;
 
     fn mark(position: u64) -> Mark {
@@ -440,6 +454,50 @@ mod tests {
         file.write(&mark(2)).expect_err("the disk fails");
         file.sync().expect_err("the disk fails");
         assert_eq!(read(&disk), Some(mark(1)));
+    }
+
+    /// What the disk does with one write of the mark.
+    #[derive(Clone, Copy, Debug)]
+    enum Luck {
+        Good,
+        /// A slot takes many calls.
+        Short,
+        /// The same, and one of them fails.
+        Broken,
+        /// The same as `Short`, and so does the sync that follows.
+        Lost,
+    }
+
+    /// Half a slot of this mark may be all that a power cut leaves of it, and half a slot of the next one:
+    /// then there would be no mark.
+    #[test]
+    fn slots_that_were_written_piece_by_piece_are_not_both_torn() {
+        const LUCKS: [Luck; 4] = [Luck::Good, Luck::Short, Luck::Broken, Luck::Lost];
+        for number in 0..4_usize.pow(4) {
+            let lucks = [0, 1, 2, 3].map(|step| LUCKS[number >> (2 * step) & 3]);
+            let disk = SimDisk::new();
+            disk.create_dir(dir()).expect("well");
+            let mut file = MarkFile::create(&disk, dir(), &mark(1)).expect("well");
+            disk.sync_dir(Path::new("")).expect("well");
+            disk.sync_dir(dir()).expect("well");
+            for (luck, position) in lucks.into_iter().zip(2..) {
+                disk.heal();
+                if !matches!(luck, Luck::Good) {
+                    disk.fail_if(Fault::Short { bytes: 150 }, |_| true);
+                }
+                match luck {
+                    Luck::Broken => disk.fail_call(2, Fault::Io, Times::Once),
+                    Luck::Lost => disk.fail_syncs(1, Times::Once),
+                    Luck::Good | Luck::Short => {}
+                }
+                let _ = file.write(&mark(position));
+                for seed in 0..10 {
+                    let image = disk.power_cut_seeded(seed);
+                    let left = MarkFile::read(&image, dir()).expect("it is there");
+                    assert!(left.is_some(), "{lucks:?} left no mark, {position} being the last");
+                }
+            }
+        }
     }
 
     proptest! {
