@@ -303,9 +303,10 @@ pub enum SendError {
     PartlySent {
         /// The topic.
         topic: TopicName,
-        /// Where each record went, in their order; `None` for those that were not sent.
+        /// Where each record went, in their order; `None` for those that were not sent, or of which that is
+        /// not known, as `source` says.
         sent: Vec<Option<(PartitionId, Offset)>>,
-        /// The first refusal.
+        /// The first refusal, or the first [`Poisoned`](AppendError::Poisoned) one if there is such.
         #[source]
         source: AppendError,
     },

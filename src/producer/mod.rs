@@ -141,7 +141,7 @@ impl Producer {
     ///
     /// [`SendError`] if no partition was found for one of the records or a partition refuses its
     /// group. Nothing was appended, to any partition; unless a disk refused some of several groups, which
-    /// is [`SendError::PartlySent`].
+    /// is [`SendError::PartlySent`], or a sync failed, which is [`AppendError::Poisoned`].
     pub fn send_batch<'a>(
         &self,
         records: impl IntoIterator<Item = Record<'a>>,
@@ -195,8 +195,14 @@ impl Producer {
                         offsets[index as usize] = Some(offset);
                     }
                 }
-                // The other groups are none the worse for it.
-                Err(error) => refused = refused.or(Some(error)),
+                // The other groups are none the worse for it. One of which nobody knows what is on the disk
+                // is told before those of which nothing is.
+                Err(error) => {
+                    let is_open = |error: &_| matches!(error, AppendError::Poisoned { .. });
+                    if refused.as_ref().is_none_or(|first| is_open(&error) && !is_open(first)) {
+                        refused = Some(error);
+                    }
+                }
             }
         }
         let rows = records.iter().zip(groups.routes()).zip(offsets);
