@@ -12,8 +12,9 @@ use anabranch::{
     Broker, Cleanup, Disk, DiskEntry, DiskFile, DiskLock, Durability, FileDisk, Housekeeping,
     OpenMode, Record, Topic, TopicConfig,
 };
+use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -105,6 +106,18 @@ pub(crate) fn fill(dir: &Path, records: u64, batch: u64) {
     let (broker, topic) = create(dir, written());
     send_all(&topic, records, batch);
     close(broker, topic, records);
+}
+
+/// The segment files of the topic's first partition, in order.
+pub(crate) fn logs(dir: &Path) -> Vec<File> {
+    let dir = dir.join(format!("{TOPIC}-0"));
+    let names = std::fs::read_dir(dir).expect("the topic is there");
+    let paths = names.map(|name| name.expect("names can be read").path());
+    let is_log = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "log");
+    let mut paths = Vec::from_iter(paths.filter(is_log));
+    paths.sort();
+    let open = |path: &PathBuf| File::open(path).expect("the file can be read");
+    paths.iter().map(open).collect()
 }
 
 /// Opens what [`fill`] has left and reads it all.

@@ -1,6 +1,8 @@
 //! Where do the files go? Everybody's onto the same file system, each run's into a folder of its own.
 
-use std::path::PathBuf;
+use std::cell::OnceCell;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::OnceLock;
 use tempfile::TempDir;
 
@@ -26,6 +28,28 @@ pub(crate) fn settle() {
     let base = BASE.get_or_init(beside_the_program);
     let folder = std::fs::File::open(base).expect("the folder for files is there");
     rustix::fs::syncfs(&folder).expect("the file system can be synced");
+}
+
+/// A folder that is filled once, by whoever needs it first.
+pub(crate) struct Filled {
+    folder: OnceCell<TempDir>,
+    fill: Box<dyn Fn(&Path)>,
+}
+
+impl Filled {
+    pub(crate) fn by(fill: impl Fn(&Path) + 'static) -> Rc<Filled> {
+        Rc::new(Filled { folder: OnceCell::new(), fill: Box::new(fill) })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        let filled = self.folder.get_or_init(|| {
+            let folder = fresh();
+            (self.fill)(folder.path());
+            settle();
+            folder
+        });
+        filled.path()
+    }
 }
 
 /// `target/peers-files` if the program is `target/release/anabranch-peers`.

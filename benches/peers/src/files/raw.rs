@@ -4,6 +4,7 @@
 //! encode, frame, index or remember anything. A few hundred kilobytes of them are written over and
 //! over, so that they come from a core's second cache, as everybody's payloads do.
 
+use crate::files::folder::Filled;
 use crate::payload::Payloads;
 use anabranch::Record;
 use anabranch::format::{self, Stamps};
@@ -12,6 +13,7 @@ use std::hint::black_box;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// How many records are encoded: about as many as there are payloads.
@@ -121,10 +123,14 @@ pub(crate) fn sync_each(dir: &Path, batches: &Batches, records: u64, is_filled: 
     began.elapsed()
 }
 
-/// A file of batches that hold `records`, to be read again and again.
-pub(crate) fn fill(dir: &Path, batches: &Batches, records: u64) -> File {
-    write_batches(dir, batches, records);
-    File::open(dir.join("raw.log")).expect("the file is there")
+/// Files that are kept and not read.
+///
+/// Whoever is the first to fill the page cache gets what memory is in pieces: a file whose pages do not
+/// follow one another in memory takes half as long again to be read. So the first is nobody's.
+pub(crate) fn ballast(records: u64) -> Rc<Filled> {
+    Filled::by(move |dir| {
+        write_batches(dir, &Batches::of(100), records);
+    })
 }
 
 /// Reads a file from `start` on by `pread`, `size` bytes at a time; each piece goes to `each`.

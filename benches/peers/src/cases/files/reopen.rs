@@ -4,12 +4,11 @@ use super::batch::BATCH;
 use super::replay::READ_BYTES;
 use crate::cases::{Case, Group};
 use crate::contest::{Contender, Metric, Reading, Size};
-use crate::files::folder;
+use crate::files::folder::{self, Filled};
 use crate::files::raw::{self, Batches};
-use std::fs::File;
 use std::hint::black_box;
+use std::rc::Rc;
 use std::time::Instant;
-use tempfile::TempDir;
 
 pub(crate) const CASE: Case = Case {
     group: Group::Files,
@@ -33,27 +32,24 @@ fn contenders(size: &Size) -> Vec<Contender> {
     let records = size.thousands(RECORDS);
     let batch_bytes = Batches::of(BATCH).bytes_each as u64;
     let above = size.thousands(ABOVE_BYTES / batch_bytes * BATCH);
+    let ballast = raw::ballast(records);
+    let ours = Filled::by(move |dir| crate::ours_files::fill(dir, records - above, BATCH));
     vec![
         Contender::new("anabranch open", {
-            let mut filled: Option<TempDir> = None;
-            let mut expected = records - above;
+            let (ours, mut expected) = (Rc::clone(&ours), records - above);
             move || {
-                let dir = filled.get_or_insert_with(|| {
-                    let dir = folder::fresh();
-                    crate::ours_files::fill(dir.path(), records - above, BATCH);
-                    dir
-                });
+                ballast.path();
                 // Each round is killed anew, so that the log grows by as much each time.
-                leave_behind(dir.path(), above);
+                leave_behind(ours.path(), above);
                 expected += above;
                 folder::settle();
-                let (took, found) = crate::ours_files::open(dir.path());
+                let (took, found) = crate::ours_files::open(ours.path());
                 assert_eq!(found, expected);
                 millis(took)
             }
         }),
-        read("raw pread and CRC-32C", records, above, true).wanted(OPEN, 1.0 / 1.5),
-        read("raw pread", records, above, false),
+        read("raw pread and CRC-32C", &ours, true).wanted(OPEN, 1.0 / 1.5),
+        read("raw pread", &ours, false),
     ]
 }
 
@@ -61,24 +57,23 @@ fn millis(took: std::time::Duration) -> Vec<Reading> {
     vec![Reading::new(OPEN, took.as_secs_f64() * 1e3)]
 }
 
-fn read(name: &'static str, records: u64, above: u64, is_verified: bool) -> Contender {
-    let mut filled: Option<(TempDir, File)> = None;
+/// Reads what is above the mark in the files that were opened last.
+fn read(name: &'static str, ours: &Rc<Filled>, is_verified: bool) -> Contender {
+    let ours = Rc::clone(ours);
     Contender::new(name, move || {
-        let batches = Batches::of(BATCH);
-        let (_, file) = filled.get_or_insert_with(|| {
-            let dir = folder::fresh();
-            let file = raw::fill(dir.path(), &batches, records);
-            folder::settle();
-            (dir, file)
-        });
-        let start = (records - above) / BATCH * batches.bytes_each as u64;
+        let logs = crate::ours_files::logs(ours.path());
+        let lengths = logs.iter().map(|log| log.metadata().expect("the file is there").len());
+        let lengths = Vec::from_iter(lengths);
+        let mut before = lengths.iter().sum::<u64>().saturating_sub(ABOVE_BYTES);
         let began = Instant::now();
-        let count = raw::read(file, start, READ_BYTES, |piece| {
-            black_box(if is_verified { raw::crc(piece) } else { u32::from(piece[0]) });
-        });
-        let took = began.elapsed();
-        assert_eq!(count, above / BATCH * batches.bytes_each as u64);
-        millis(took)
+        for (log, length) in logs.iter().zip(lengths) {
+            let start = before.min(length);
+            before -= start;
+            raw::read(log, start, READ_BYTES, |piece| {
+                black_box(if is_verified { raw::crc(piece) } else { u32::from(piece[0]) });
+            });
+        }
+        millis(began.elapsed())
     })
 }
 

@@ -4,20 +4,19 @@ use super::batch::BATCH;
 use crate::cases::{Case, Group};
 use crate::contest::{Contender, MILLIONS, Reading, Size};
 use crate::files::commitlog::{self, Limit};
-use crate::files::folder;
+use crate::files::folder::Filled;
 use crate::files::kafko::{self, Under};
-use crate::files::raw::{self, Batches};
-use std::fs::File;
+use crate::files::raw;
 use std::hint::black_box;
+use std::rc::Rc;
 use std::time::Instant;
-use tempfile::TempDir;
 
 pub(crate) const CASE: Case = Case {
     group: Group::Files,
     name: "replay",
     question: "One thread opens a log of 1 GiB that was closed, written in batches of 100, and reads \
         it all with its checksums verified; the files are in the page cache. Raw is `pread` and \
-        CRC-32C of the same bytes. commitlog reads as much at a time as it does by default, or \
+        CRC-32C of the same files. commitlog reads as much at a time as it does by default, or \
         more. kafko has 40,000 records and reads an evenly spread tenth.",
     contenders,
 };
@@ -31,48 +30,33 @@ pub(super) const READ_BYTES: usize = 64 << 10;
 
 fn contenders(size: &Size) -> Vec<Contender> {
     let (records, few) = (size.thousands(RECORDS), size.thousands(KAFKO_RECORDS));
+    let ballast = raw::ballast(records);
+    let ours = Filled::by(move |dir| crate::ours_files::fill(dir, records, BATCH));
+    let same = Rc::clone(&ours);
     vec![
-        Contender::new("anabranch poll", {
-            let mut filled: Option<TempDir> = None;
-            move || {
-                let dir = filled.get_or_insert_with(|| {
-                    let dir = folder::fresh();
-                    crate::ours_files::fill(dir.path(), records, BATCH);
-                    folder::settle();
-                    dir
-                });
-                Reading::rate(records, crate::ours_files::replay(dir.path(), records))
-            }
+        Contender::new("anabranch poll", move || {
+            ballast.path();
+            Reading::rate(records, crate::ours_files::replay(ours.path(), records))
         }),
-        Contender::new("raw pread and CRC-32C", {
-            let mut filled: Option<(TempDir, File)> = None;
-            move || {
-                let (_, file) = filled.get_or_insert_with(|| {
-                    let dir = folder::fresh();
-                    let file = raw::fill(dir.path(), &Batches::of(BATCH), records);
-                    folder::settle();
-                    (dir, file)
-                });
-                let began = Instant::now();
-                let mut crc = 0;
-                raw::read(file, 0, READ_BYTES, |piece| crc ^= raw::crc(piece));
-                black_box(crc);
-                Reading::rate(records, began.elapsed())
+        Contender::new("raw pread and CRC-32C", move || {
+            let logs = crate::ours_files::logs(same.path());
+            let began = Instant::now();
+            let mut crc = 0;
+            for log in &logs {
+                raw::read(log, 0, READ_BYTES, |piece| crc ^= raw::crc(piece));
             }
+            black_box(crc);
+            Reading::rate(records, began.elapsed())
         })
         .wanted(MILLIONS, 0.6),
         commitlog("commitlog read", records, Limit::Default).wanted(MILLIONS, 2.0),
         commitlog("commitlog read, 64 KiB at a time", records, Limit::Large),
         Contender::new("kafko next_record", {
-            let mut filled: Option<TempDir> = None;
+            let filled = Filled::by(move |dir| {
+                kafko::send_batches(dir, few, BATCH, Under::OneThread);
+            });
             move || {
-                let dir = filled.get_or_insert_with(|| {
-                    let dir = folder::fresh();
-                    kafko::send_batches(dir.path(), few, BATCH, Under::OneThread);
-                    folder::settle();
-                    dir
-                });
-                let (count, took) = kafko::replay_tenth(dir.path(), few);
+                let (count, took) = kafko::replay_tenth(filled.path(), few);
                 Reading::rate(count, took)
             }
         })
@@ -81,14 +65,10 @@ fn contenders(size: &Size) -> Vec<Contender> {
 }
 
 fn commitlog(name: &'static str, records: u64, limit: Limit) -> Contender {
-    let mut filled: Option<TempDir> = None;
+    let filled = Filled::by(move |dir| {
+        commitlog::append_batches(dir, records, BATCH);
+    });
     Contender::new(name, move || {
-        let dir = filled.get_or_insert_with(|| {
-            let dir = folder::fresh();
-            commitlog::append_batches(dir.path(), records, BATCH);
-            folder::settle();
-            dir
-        });
-        Reading::rate(records, commitlog::replay(dir.path(), records, limit))
+        Reading::rate(records, commitlog::replay(filled.path(), records, limit))
     })
 }
