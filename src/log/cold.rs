@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The index leads to a batch at or before the one that is wanted; where each batch has an entry, to the one
-//! before. That one is stepped over.
+//! before. That one is stepped over. Who reads on and on needs no index: where one read ended the next begins.
 //!
 //! Invariants:
 //! 1. A chunk is published when each of its batches had the right CRC, was well-formed and stood where it
@@ -27,9 +27,12 @@ use crate::sync::planted::{Bug, planted};
 use batch::{BatchHeader, Checks, HEADER_BYTES};
 use std::path::Path;
 
-/// The most that is read at once: what a core's cache holds beside the records that are looked at. (loom
-/// watches each byte.)
-pub(crate) const READ_BYTES_MAX: usize = if cfg!(loom) { 256 } else { 256 << 10 };
+/// The most that is read at once: by the byte a MiB takes a tenth less time than a quarter of it. (loom watches
+/// each byte.)
+pub(crate) const READ_BYTES_MAX: usize = if cfg!(loom) { 256 } else { 1 << 20 };
+
+/// How many chunks for that a partition keeps: a reader fills one while it holds another.
+pub(crate) const READ_CHUNKS_KEPT: usize = 2;
 
 /// What a look-up out of the blue reads: the index leads to within 4 KiB and a batch.
 pub(crate) const READ_BYTES_MIN: usize = if cfg!(loom) { 128 } else { 16 << 10 };
@@ -43,6 +46,41 @@ pub(crate) struct Place {
     pub(crate) last_offset: Option<Offset>,
 }
 
+/// Where in the files an offset begins a batch, as far as that is known from reading what is before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Start {
+    pub(crate) offset: Offset,
+    /// The base offset of the segment.
+    pub(crate) segment: Offset,
+    pub(crate) position: u64,
+}
+
+/// How a reader reads files: more at once if it reads on and on, and from where it has come to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Onward {
+    bytes: usize,
+    pub(crate) start: Option<Start>,
+}
+
+impl Onward {
+    /// How much to read at once.
+    pub(crate) fn read_bytes(&self) -> usize {
+        self.bytes.clamp(READ_BYTES_MIN, READ_BYTES_MAX)
+    }
+
+    /// Twice as much the next time.
+    pub(crate) fn read_more(&mut self) {
+        self.bytes = 2 * self.read_bytes();
+    }
+}
+
+/// What was read, and where the next read begins.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) chunk: Arc<Chunk>,
+    pub(crate) next: Start,
+}
+
 /// What to read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted {
@@ -52,6 +90,8 @@ pub(crate) struct Wanted {
     pub(crate) until: Offset,
     /// How much to read at once.
     pub(crate) bytes: usize,
+    /// Where the last read has ended.
+    pub(crate) start: Option<Start>,
 }
 
 /// The readable part of one file.
@@ -81,13 +121,22 @@ struct Checked {
 }
 
 impl Stretch<'_> {
-    /// Reads from the batch that holds the wanted offset on; `None` if it is not there.
+    /// Reads from the batch that holds the wanted offset on; `None` if it is not there. The index is asked for
+    /// its `place` only where it is not known where that batch begins.
     pub(crate) fn read(
         &self,
-        place: Place,
         wanted: Wanted,
+        place: impl FnOnce() -> Result<Place, ReadFault>,
         pool: &Arc<Pool>,
-    ) -> Result<Option<Arc<Chunk>>, ReadFault> {
+    ) -> Result<Option<Found>, ReadFault> {
+        if let Some(position) = self.known_start(wanted) {
+            match self.read_from(position, Expected::Base(wanted.offset), wanted, pool) {
+                // The index leads to what is wrong, or to another place.
+                Ok(None) | Err(ReadFault::Corrupt(_)) => {}
+                found => return found,
+            }
+        }
+        let place = place()?;
         if let Some((position, expected)) = self.step_over(place, wanted)? {
             match self.read_from(position, expected, wanted, pool) {
                 // What was stepped over may be what is wrong.
@@ -100,6 +149,16 @@ impl Stretch<'_> {
             None => Expected::Base(self.base_offset),
         };
         self.read_from(place.position, expected, wanted, pool)
+    }
+
+    /// Where the wanted offset begins a batch, if that is known without the index. In a compacted segment, which
+    /// may have come since, a later batch could stand there.
+    fn known_start(&self, wanted: Wanted) -> Option<u64> {
+        let is_it =
+            |start: &Start| start.segment == self.base_offset && start.offset == wanted.offset;
+        let start = wanted.start.filter(is_it).map(|start| start.position);
+        let start = if wanted.offset == self.base_offset { Some(0) } else { start };
+        start.filter(|position| !self.is_compacted && *position < self.bytes)
     }
 
     /// The place behind the batch that the index leads to, if that ends before the wanted offset, as it
@@ -132,16 +191,18 @@ impl Stretch<'_> {
         mut expected: Expected,
         wanted: Wanted,
         pool: &Arc<Pool>,
-    ) -> Result<Option<Arc<Chunk>>, ReadFault> {
+    ) -> Result<Option<Found>, ReadFault> {
         loop {
             let Some(chunk) = self.read_at(position, expected, wanted, pool)? else {
                 return Ok(None);
             };
-            if chunk.end_offset() > wanted.offset {
-                return Ok(Some(chunk));
-            }
             position += u64::from(chunk.published().bytes);
-            expected = Expected::Base(chunk.end_offset());
+            let offset = chunk.end_offset();
+            if offset > wanted.offset {
+                let next = Start { offset, segment: self.base_offset, position };
+                return Ok(Some(Found { chunk, next }));
+            }
+            expected = Expected::Base(offset);
         }
     }
 
@@ -301,15 +362,18 @@ mod tests {
     }
 
     /// Reads the last batch, to which the index leads by way of the one before.
-    fn read_last(bytes: &[u8], bytes_each: usize) -> Result<Option<Arc<Chunk>>, ReadFault> {
+    fn read_last(bytes: &[u8], bytes_each: usize) -> Result<Option<Found>, ReadFault> {
         let (disk, path) = (MemoryDisk::new(), Path::new("f"));
         disk.put(path, bytes);
         let file = disk.open(path, OpenMode::Read).expect("it is there");
         let bytes = bytes.len() as u64;
         let stretch = Stretch { file: &*file, path, base_offset: 0, bytes, is_compacted: false };
         let place = Place { position: bytes_each as u64, last_offset: Some(2 * RECORDS - 1) };
-        let wanted = Wanted { offset: 2 * RECORDS + 3, until: 3 * RECORDS, bytes: READ_BYTES_MIN };
-        stretch.read(place, wanted, &Pool::new(READ_BYTES_MAX))
+        stretch.read(wanted(2 * RECORDS + 3, None), || Ok(place), &Pool::new(READ_BYTES_MAX))
+    }
+
+    fn wanted(offset: Offset, start: Option<Start>) -> Wanted {
+        Wanted { offset, until: 3 * RECORDS, bytes: READ_BYTES_MIN, start }
     }
 
     #[test]
@@ -319,7 +383,8 @@ mod tests {
             if is_damaged {
                 bytes[bytes_each + 100] ^= 1; // Who reads that one learns it.
             }
-            let chunk = read_last(&bytes, bytes_each).expect("it is whole").expect("it is there");
+            let found = read_last(&bytes, bytes_each).expect("it is whole").expect("it is there");
+            let chunk = found.chunk;
             let found = (chunk.base_offset(), chunk.end_offset());
             assert_eq!(found, (2 * RECORDS, 3 * RECORDS));
         }
@@ -353,11 +418,45 @@ mod tests {
         let bytes = bytes.len() as u64;
         let stretch = Stretch { file: &*file, path, base_offset: 0, bytes, is_compacted: true };
         let place = Place { position: 0, last_offset: Some(RECORDS - 1) };
-        let wanted = Wanted { offset: RECORDS + 3, until: 3 * RECORDS, bytes: READ_BYTES_MIN };
-        match stretch.read(place, wanted, &Pool::new(READ_BYTES_MAX)) {
+        match stretch.read(wanted(RECORDS + 3, None), || Ok(place), &Pool::new(READ_BYTES_MAX)) {
             Err(ReadFault::Corrupt(found)) => assert_eq!(found.position, 0),
             other => panic!("ten records are skipped: {other:?}"),
         }
+    }
+
+    /// Reads the second batch, which is known to begin at `position`; says whether the index was asked.
+    fn read_second(position: u64, is_compacted: bool) -> (Found, bool) {
+        let (whole, bytes_each) = batches();
+        let (disk, path) = (MemoryDisk::new(), Path::new("f"));
+        disk.put(path, &whole);
+        let file = disk.open(path, OpenMode::Read).expect("it is there");
+        let bytes = whole.len() as u64;
+        let stretch = Stretch { file: &*file, path, base_offset: 0, bytes, is_compacted };
+        let start = Start { offset: RECORDS, segment: 0, position };
+        let mut is_asked = false;
+        let ask = || {
+            is_asked = true;
+            Ok(Place { position: bytes_each as u64, last_offset: Some(2 * RECORDS - 1) })
+        };
+        let pool = Pool::new(READ_BYTES_MAX);
+        let found = stretch.read(wanted(RECORDS, Some(start)), ask, &pool);
+        (found.expect("it is whole").expect("it is there"), is_asked)
+    }
+
+    /// Where that begins something else, since compaction has put another file there, the index is asked. So
+    /// it is where something else might begin there.
+    #[test]
+    fn who_reads_on_asks_no_index() {
+        let bytes_each = batches().1 as u64;
+        let known = [(bytes_each, false), (bytes_each, true), (2 * bytes_each, false), (7, false)];
+        let asked = known.map(|(position, is_compacted)| {
+            let (found, is_asked) = read_second(position, is_compacted);
+            assert_eq!((found.chunk.base_offset(), found.chunk.end_offset()), (10, 30));
+            let next = Start { offset: 3 * RECORDS, segment: 0, position: 3 * bytes_each };
+            assert_eq!(found.next, next);
+            is_asked
+        });
+        assert_eq!(asked, [false, true, true, true]);
     }
 
     /// The wanted batch itself is damaged: the error names that, and not the one before.

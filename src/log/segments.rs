@@ -13,8 +13,7 @@
 //!    the batch before it say; a compacted segment, whose offsets have gaps, by the CRC of its file.
 
 use super::backlog::Piece;
-use super::chunk::Chunk;
-use super::cold::{Place, READ_BYTES_MAX, Stretch, Wanted};
+use super::cold::{Found, Place, READ_BYTES_MAX, Stretch, Wanted};
 use super::disk::{Disk, DiskFile, OpenMode};
 use super::disk_io::read_full_at;
 use super::facts::{FileKind, SegmentFacts, file_path};
@@ -399,24 +398,23 @@ impl Source {
         wanted: Wanted,
         dir: &Path,
         pool: &sync::Arc<Pool>,
-    ) -> Result<Option<sync::Arc<Chunk>>, ReadFault> {
+    ) -> Result<Option<Found>, ReadFault> {
         match self {
             Source::Active { file, base_offset, bytes, place } => {
                 let path = &file_path(dir, *base_offset, FileKind::Log);
                 let (base_offset, bytes) = (*base_offset, *bytes);
                 let stretch =
                     Stretch { file: &**file, path, base_offset, bytes, is_compacted: false };
-                stretch.read(*place, wanted, pool)
+                stretch.read(wanted, || Ok(*place), pool)
             }
             Source::Sealed(segment) => {
                 let SegmentFacts { base_offset, bytes, is_compacted, .. } = segment.facts;
                 if is_compacted && !segment.is_verified.load(Ordering::Relaxed) {
                     segment.verify()?;
                 }
-                let place = segment.index()?.place_of(wanted.offset);
                 let (file, path) = (&**segment.file()?, segment.path.as_path());
                 let stretch = Stretch { file, path, base_offset, bytes, is_compacted };
-                stretch.read(place, wanted, pool)
+                stretch.read(wanted, || Ok(segment.index()?.place_of(wanted.offset)), pool)
             }
         }
     }

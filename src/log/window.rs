@@ -9,8 +9,8 @@ use super::disk_io::read_full_at;
 use crate::error::{BatchError, DiskError};
 use std::path::Path;
 
-/// How much of a file is read at once: what stays in a core's second cache until it was looked at.
-pub(crate) const PIECE_BYTES: usize = 256 << 10;
+/// How much of a file is read at once: by the byte a quarter of it, or four times as much, takes longer.
+pub(crate) const PIECE_BYTES: usize = 1 << 20;
 
 /// How much is read at once where only headers are looked at: some of small batches, and not too much
 /// in vain of large ones.

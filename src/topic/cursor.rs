@@ -17,7 +17,7 @@ use super::records::Slice;
 use super::shared::Shared;
 use crate::error::ReadError;
 use crate::ids::Offset;
-use crate::log::cold::{READ_BYTES_MAX, READ_BYTES_MIN};
+use crate::log::cold::Onward;
 use crate::log::{Chunk, ChunkSlice};
 use crate::sync::Arc;
 
@@ -27,8 +27,7 @@ pub(crate) struct Cursor {
     /// The next offset to be read.
     offset: Offset,
     place: Option<Place>,
-    /// How much to read from a file at once: more for who reads on and on.
-    ahead: usize,
+    onward: Onward,
 }
 
 #[derive(Debug)]
@@ -40,7 +39,7 @@ struct Place {
 impl Cursor {
     /// A cursor that reads from `offset` on; whether that exists shows at the first fetch.
     pub(crate) fn new(partition: Arc<Shared>, offset: Offset) -> Cursor {
-        Cursor { partition, offset, place: None, ahead: 0 }
+        Cursor { partition, offset, place: None, onward: Onward::default() }
     }
 
     pub(crate) fn partition(&self) -> &Arc<Shared> {
@@ -56,7 +55,7 @@ impl Cursor {
     pub(crate) fn seek(&mut self, offset: Offset) {
         self.offset = offset;
         self.place = None;
-        self.ahead = 0;
+        self.onward = Onward::default();
     }
 
     /// Whether a fetch may return something, an error included.
@@ -175,8 +174,10 @@ impl Cursor {
     /// Finds the chunk of `offset`; false while the partition has none.
     #[cold]
     fn look_up(&mut self) -> Result<bool, ReadError> {
-        let Some(chunk) = self.partition.find(self.offset, self.ahead)? else { return Ok(false) };
-        self.ahead = (2 * self.ahead).clamp(READ_BYTES_MIN, READ_BYTES_MAX);
+        let Some(chunk) = self.partition.find(self.offset, &mut self.onward)? else {
+            return Ok(false);
+        };
+        self.onward.read_more();
         // Offsets that compaction has left nothing of are passed over.
         self.offset = self.offset.max(chunk.base_offset());
         let position = chunk.entry(self.offset).position;

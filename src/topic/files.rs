@@ -17,7 +17,7 @@
 
 use crate::error::{AppendError, Corruption, DiskError, FlushError, OpenError, ReadError};
 use crate::ids::{Offset, Timestamp, TopicPartition};
-use crate::log::cold::{READ_BYTES_MAX, READ_BYTES_MIN, Wanted};
+use crate::log::cold::{Onward, READ_BYTES_MAX, READ_CHUNKS_KEPT, Wanted};
 use crate::log::disk::Disk;
 use crate::log::facts::SegmentFacts;
 use crate::log::index::SegmentIndex;
@@ -181,7 +181,7 @@ impl Files {
             poisoned: OnceLock::new(),
             is_drained: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
-            pool: Pool::new(READ_BYTES_MAX),
+            pool: Pool::keeping(READ_CHUNKS_KEPT, READ_BYTES_MAX),
         };
         let layout = Layout { segment_bytes_max, shows_at_once: durability == Durability::Memory };
         Opened { files, end_offset, home, layout, report }
@@ -480,20 +480,21 @@ impl Files {
         &self,
         offset: Offset,
         until: Offset,
-        ahead: usize,
+        onward: &mut Onward,
     ) -> Result<Option<sync::Arc<Chunk>>, ReadError> {
-        let bytes = ahead.clamp(READ_BYTES_MIN, READ_BYTES_MAX);
+        let (bytes, start) = (onward.read_bytes(), onward.start);
         let mut offset = offset;
         while offset < until {
             let (source, end) = {
                 let segments = self.segments.read();
                 (segments.locate(offset), segments.sealed_end(offset))
             };
-            let wanted = Wanted { offset, until, bytes };
+            let wanted = Wanted { offset, until, bytes, start };
             let Some(source) = source else { return Ok(None) };
             let found = source.read(wanted, &self.dir, &self.pool);
-            if let Some(chunk) = found.map_err(|fault| self.read_fault(fault))? {
-                return Ok(Some(chunk));
+            if let Some(found) = found.map_err(|fault| self.read_fault(fault))? {
+                onward.start = Some(found.next);
+                return Ok(Some(found.chunk));
             }
             // Compaction took the end of this segment.
             let Some(end) = end else { return Ok(None) };

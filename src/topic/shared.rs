@@ -25,6 +25,7 @@ use crate::clock::Clock;
 use crate::error::{AppendError, ReadError};
 use crate::ids::{Offset, PartitionId, Timestamp, TopicName, TopicPartition};
 use crate::log::batch::{self, EncodedBatch, Stamps};
+use crate::log::cold::Onward;
 use crate::log::{Appender, Chunk, Pool, Retention, Tail};
 use crate::record::Record;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -387,11 +388,11 @@ impl Shared {
     }
 
     /// Finds the chunk that holds `offset`, or will hold it next, or the first record behind it. What is
-    /// not in memory is read back, `ahead` bytes at once.
+    /// not in memory is read back.
     pub(crate) fn find(
         &self,
         offset: Offset,
-        ahead: usize,
+        onward: &mut Onward,
     ) -> Result<Option<Arc<Chunk>>, ReadError> {
         self.check_readable()?;
         self.show_open();
@@ -415,7 +416,7 @@ impl Shared {
             && offset < first_in_memory
         {
             drop(tail);
-            let found = files.read_back(offset, first_in_memory, ahead)?;
+            let found = files.read_back(offset, first_in_memory, onward)?;
             // Where retention came by meanwhile, what was found is not what follows, or nothing was.
             if offset < files.log_start() && !planted(Bug::PassOvertaken) {
                 return Err(out_of_range(files.log_start()));
