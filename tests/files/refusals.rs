@@ -134,6 +134,43 @@ fn a_batch_of_which_nothing_is_known_is_not_said_to_be_refused() {
     assert_eq!(Vec::from_iter(ends), [1, 2]);
 }
 
+/// A write is refused and undone, and somebody else takes the room that the file had ahead.
+#[test]
+fn a_partition_needs_no_room_ahead_to_go_on() {
+    let cuts = Arc::new(Mutex::new(None));
+    let sees_cuts = Arc::clone(&cuts);
+    let dir = Dir::new();
+    let broker = dir.open_gated(move |what, path| {
+        let mut cuts = sees_cuts.lock().unwrap();
+        let Some(cuts) = cuts.as_mut().filter(|_| is_log(path)) else { return Ok(()) };
+        match what {
+            "write" => full(),
+            "set_len" => {
+                *cuts += 1;
+                if *cuts == 1 { Ok(()) } else { full() }
+            }
+            _ => Ok(()),
+        }
+    });
+    let topic = broker.create_topic("t", config(Durability::Synced)).unwrap();
+    let partition = first(&topic);
+    append(&partition, 0..3);
+    *cuts.lock().unwrap() = Some(0);
+    let refused = partition.append(&[Record::new("refused")]).unwrap_err();
+    assert!(matches!(refused, AppendError::Disk { .. }), "{refused}");
+    assert_eq!(
+        cuts.lock().unwrap().take(),
+        Some(2),
+        "one to cut, one to go back to what was ahead"
+    );
+    append(&partition, 3..6);
+    assert_eq!(values_from(&partition, 0), numbers(0..6));
+    let killed = dir.killed();
+    let reopened = killed.open();
+    assert_eq!(values_from(&first(&reopened.topic("t").unwrap()), 0), numbers(0..6));
+    broker.close().unwrap();
+}
+
 /// A reader met the refusal of what somebody else had enqueued: the sender's flush tells, once.
 #[test]
 fn flush_tells_of_a_refusal_that_somebody_else_met() {
