@@ -174,19 +174,31 @@ impl Store {
     }
 
     /// Writes a load. Says which files it began, as most do not.
+    #[inline(always)]
     pub(crate) fn write(&mut self, load: &Load) -> Result<Option<Box<Rolls>>, WriteRefused> {
-        let mut rolls = None;
-        if !self.rolls_for(load) {
-            // A piece that stays in its file changes nothing here before it is written, but for the room ahead,
-            // which stays.
-            return match self.write_piece(load.first(), &mut rolls) {
-                Ok(()) => Ok(None),
-                Err(error) => Err(self.refuse(&self.active.clone(), None, error)),
-            };
+        if self.rolls_for(load) {
+            return self.write_pieces(load);
         }
+        // A piece that stays in its file changes nothing here before it is written, but for the room ahead,
+        // which stays.
+        match self.write_piece(load.first()) {
+            Ok(()) => Ok(None),
+            Err(error) => Err(self.refuse(&self.active.clone(), None, error)),
+        }
+    }
+
+    /// As [`write`](Self::write), into several files, or with several writes.
+    #[inline(never)]
+    fn write_pieces(&mut self, load: &Load) -> Result<Option<Box<Rolls>>, WriteRefused> {
+        let mut rolls = None;
         let before = self.active.clone();
         let (rolled, has_new_names) = (self.rolled.len(), self.has_new_names);
-        let outcome = load.pieces().try_for_each(|piece| self.write_piece(piece, &mut rolls));
+        let outcome = load.pieces().try_for_each(|piece| {
+            if self.rolls_before(piece) {
+                self.roll(piece.home.segment, &mut rolls)?;
+            }
+            self.write_piece(piece)
+        });
         let Err(error) = outcome else { return Ok(rolls) };
         let refused = self.refuse(&before, rolls.as_deref(), error);
         (self.active, self.has_new_names) = (before, has_new_names);
@@ -219,14 +231,9 @@ impl Store {
         self.active.file.is_none() || piece.home.segment != self.active.base_offset
     }
 
-    fn write_piece(
-        &mut self,
-        piece: &Piece,
-        rolls: &mut Option<Box<Rolls>>,
-    ) -> Result<(), DiskError> {
-        if self.rolls_before(piece) {
-            self.roll(piece.home.segment, rolls)?;
-        }
+    /// Writes a piece behind what its file has.
+    #[inline(always)]
+    fn write_piece(&mut self, piece: &Piece) -> Result<(), DiskError> {
         let bytes = piece.bytes.as_ref();
         let end = self.active.bytes + bytes.len() as u64;
         assert!(

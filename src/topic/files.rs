@@ -338,6 +338,7 @@ impl Files {
     }
 
     /// Carries a load to the files; one caller at a time.
+    #[inline(always)]
     pub(crate) fn carry(&self, load: Option<&Load>) -> Carried {
         if planted(Bug::AckBeforeWrite) {
             return Carried::Done;
