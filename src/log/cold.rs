@@ -31,11 +31,32 @@ use std::path::Path;
 /// each byte.)
 pub(crate) const READ_BYTES_MAX: usize = if cfg!(loom) { 256 } else { 1 << 20 };
 
-/// How many chunks for that a partition keeps: a reader fills one while it holds another.
-pub(crate) const READ_CHUNKS_KEPT: usize = 2;
-
 /// What a look-up out of the blue reads: the index leads to within 4 KiB and a batch.
-pub(crate) const READ_BYTES_MIN: usize = if cfg!(loom) { 128 } else { 16 << 10 };
+const READ_BYTES_MIN: usize = if cfg!(loom) { 128 } else { 16 << 10 };
+
+/// The memory that a look-up takes: a few records that somebody keeps are to keep little of it.
+const SHORT_BYTES: usize = 4 * READ_BYTES_MIN;
+
+/// How many chunks of the long kind a partition keeps: a reader fills one while it holds another.
+const LONG_CHUNKS_KEPT: usize = 2;
+
+/// Memory for what is read, to be used again: for look-ups, and for who reads on and on.
+#[derive(Debug)]
+pub(crate) struct ReadPools {
+    short: Arc<Pool>,
+    long: Arc<Pool>,
+}
+
+impl ReadPools {
+    pub(crate) fn new() -> ReadPools {
+        let long = Pool::keeping(LONG_CHUNKS_KEPT, READ_BYTES_MAX);
+        ReadPools { short: Pool::new(SHORT_BYTES), long }
+    }
+
+    fn of(&self, bytes: usize) -> &Arc<Pool> {
+        if bytes <= SHORT_BYTES { &self.short } else { &self.long }
+    }
+}
 
 /// A batch's place, from which to step on to the one that is wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,7 +97,7 @@ impl Onward {
 
 /// What was read, and where the next read begins.
 #[derive(Debug)]
-pub(crate) struct Found {
+pub(crate) struct ReadBack {
     pub(crate) chunk: Arc<Chunk>,
     pub(crate) next: Start,
 }
@@ -127,10 +148,10 @@ impl Stretch<'_> {
         &self,
         wanted: Wanted,
         place: impl FnOnce() -> Result<Place, ReadFault>,
-        pool: &Arc<Pool>,
-    ) -> Result<Option<Found>, ReadFault> {
+        pools: &ReadPools,
+    ) -> Result<Option<ReadBack>, ReadFault> {
         if let Some(position) = self.known_start(wanted) {
-            match self.read_from(position, Expected::Base(wanted.offset), wanted, pool) {
+            match self.read_from(position, Expected::Base(wanted.offset), wanted, pools) {
                 // The index leads to what is wrong, or to another place.
                 Ok(None) | Err(ReadFault::Corrupt(_)) => {}
                 found => return found,
@@ -138,7 +159,7 @@ impl Stretch<'_> {
         }
         let place = place()?;
         if let Some((position, expected)) = self.step_over(place, wanted)? {
-            match self.read_from(position, expected, wanted, pool) {
+            match self.read_from(position, expected, wanted, pools) {
                 // What was stepped over may be what is wrong.
                 Ok(None) | Err(ReadFault::Corrupt(_)) => {}
                 found => return found,
@@ -148,7 +169,7 @@ impl Stretch<'_> {
             Some(last) => Expected::Last(last),
             None => Expected::Base(self.base_offset),
         };
-        self.read_from(place.position, expected, wanted, pool)
+        self.read_from(place.position, expected, wanted, pools)
     }
 
     /// Where the wanted offset begins a batch, if that is known without the index. In a compacted segment, which
@@ -190,17 +211,17 @@ impl Stretch<'_> {
         mut position: u64,
         mut expected: Expected,
         wanted: Wanted,
-        pool: &Arc<Pool>,
-    ) -> Result<Option<Found>, ReadFault> {
+        pools: &ReadPools,
+    ) -> Result<Option<ReadBack>, ReadFault> {
         loop {
-            let Some(chunk) = self.read_at(position, expected, wanted, pool)? else {
+            let Some(chunk) = self.read_at(position, expected, wanted, pools)? else {
                 return Ok(None);
             };
             position += u64::from(chunk.published().bytes);
             let offset = chunk.end_offset();
             if offset > wanted.offset {
                 let next = Start { offset, segment: self.base_offset, position };
-                return Ok(Some(Found { chunk, next }));
+                return Ok(Some(ReadBack { chunk, next }));
             }
             expected = Expected::Base(offset);
         }
@@ -211,7 +232,7 @@ impl Stretch<'_> {
         position: u64,
         expected: Expected,
         wanted: Wanted,
-        pool: &Arc<Pool>,
+        pools: &ReadPools,
     ) -> Result<Option<Arc<Chunk>>, ReadFault> {
         let Some(first) = self.header_at(position, expected, wanted)? else { return Ok(None) };
         let left = usize::try_from(self.bytes - position).unwrap_or(usize::MAX);
@@ -222,6 +243,7 @@ impl Stretch<'_> {
             return Err(self.corrupt(position, expected, wanted, CorruptionReason::Batch(cut)));
         }
         let room = wanted.bytes.max(first.batch_bytes).min(left);
+        let pool = pools.of(room);
         let mut writer = ChunkWriter::new(first.base_offset, room.max(pool.chunk_bytes()), pool);
         let buffer = &mut writer.spare()[..room];
         let count =
@@ -362,14 +384,14 @@ mod tests {
     }
 
     /// Reads the last batch, to which the index leads by way of the one before.
-    fn read_last(bytes: &[u8], bytes_each: usize) -> Result<Option<Found>, ReadFault> {
+    fn read_last(bytes: &[u8], bytes_each: usize) -> Result<Option<ReadBack>, ReadFault> {
         let (disk, path) = (MemoryDisk::new(), Path::new("f"));
         disk.put(path, bytes);
         let file = disk.open(path, OpenMode::Read).expect("it is there");
         let bytes = bytes.len() as u64;
         let stretch = Stretch { file: &*file, path, base_offset: 0, bytes, is_compacted: false };
         let place = Place { position: bytes_each as u64, last_offset: Some(2 * RECORDS - 1) };
-        stretch.read(wanted(2 * RECORDS + 3, None), || Ok(place), &Pool::new(READ_BYTES_MAX))
+        stretch.read(wanted(2 * RECORDS + 3, None), || Ok(place), &ReadPools::new())
     }
 
     fn wanted(offset: Offset, start: Option<Start>) -> Wanted {
@@ -418,14 +440,14 @@ mod tests {
         let bytes = bytes.len() as u64;
         let stretch = Stretch { file: &*file, path, base_offset: 0, bytes, is_compacted: true };
         let place = Place { position: 0, last_offset: Some(RECORDS - 1) };
-        match stretch.read(wanted(RECORDS + 3, None), || Ok(place), &Pool::new(READ_BYTES_MAX)) {
+        match stretch.read(wanted(RECORDS + 3, None), || Ok(place), &ReadPools::new()) {
             Err(ReadFault::Corrupt(found)) => assert_eq!(found.position, 0),
             other => panic!("ten records are skipped: {other:?}"),
         }
     }
 
     /// Reads the second batch, which is known to begin at `position`; says whether the index was asked.
-    fn read_second(position: u64, is_compacted: bool) -> (Found, bool) {
+    fn read_second(position: u64, is_compacted: bool) -> (ReadBack, bool) {
         let (whole, bytes_each) = batches();
         let (disk, path) = (MemoryDisk::new(), Path::new("f"));
         disk.put(path, &whole);
@@ -438,8 +460,7 @@ mod tests {
             is_asked = true;
             Ok(Place { position: bytes_each as u64, last_offset: Some(2 * RECORDS - 1) })
         };
-        let pool = Pool::new(READ_BYTES_MAX);
-        let found = stretch.read(wanted(RECORDS, Some(start)), ask, &pool);
+        let found = stretch.read(wanted(RECORDS, Some(start)), ask, &ReadPools::new());
         (found.expect("it is whole").expect("it is there"), is_asked)
     }
 

@@ -13,18 +13,18 @@
 //!    the batch before it say; a compacted segment, whose offsets have gaps, by the CRC of its file.
 
 use super::backlog::Piece;
-use super::cold::{Found, Place, READ_BYTES_MAX, Stretch, Wanted};
+use super::cold::{Place, READ_BYTES_MAX, ReadBack, ReadPools, Stretch, Wanted};
 use super::disk::{Disk, DiskFile, OpenMode};
 use super::disk_io::read_full_at;
 use super::facts::{FileKind, SegmentFacts, file_path};
 use super::index::SegmentIndex;
 use super::mark::Crc;
 use super::store::{Rolled, Rolls};
-use super::{Load, Pool, batch};
+use super::{Load, batch};
 use crate::error::{Corruption, CorruptionReason, DiskError};
 use crate::ids::{Offset, Timestamp};
+use crate::sync::OnceLock;
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{self, OnceLock};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -397,15 +397,15 @@ impl Source {
         &self,
         wanted: Wanted,
         dir: &Path,
-        pool: &sync::Arc<Pool>,
-    ) -> Result<Option<Found>, ReadFault> {
+        pools: &ReadPools,
+    ) -> Result<Option<ReadBack>, ReadFault> {
         match self {
             Source::Active { file, base_offset, bytes, place } => {
                 let path = &file_path(dir, *base_offset, FileKind::Log);
                 let (base_offset, bytes) = (*base_offset, *bytes);
                 let stretch =
                     Stretch { file: &**file, path, base_offset, bytes, is_compacted: false };
-                stretch.read(wanted, || Ok(*place), pool)
+                stretch.read(wanted, || Ok(*place), pools)
             }
             Source::Sealed(segment) => {
                 let SegmentFacts { base_offset, bytes, is_compacted, .. } = segment.facts;
@@ -414,7 +414,7 @@ impl Source {
                 }
                 let (file, path) = (&**segment.file()?, segment.path.as_path());
                 let stretch = Stretch { file, path, base_offset, bytes, is_compacted };
-                stretch.read(wanted, || Ok(segment.index()?.place_of(wanted.offset)), pool)
+                stretch.read(wanted, || Ok(segment.index()?.place_of(wanted.offset)), pools)
             }
         }
     }

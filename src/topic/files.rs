@@ -17,7 +17,7 @@
 
 use crate::error::{AppendError, Corruption, DiskError, FlushError, OpenError, ReadError};
 use crate::ids::{Offset, Timestamp, TopicPartition};
-use crate::log::cold::{Onward, READ_BYTES_MAX, READ_CHUNKS_KEPT, Wanted};
+use crate::log::cold::{Onward, ReadPools, Wanted};
 use crate::log::disk::Disk;
 use crate::log::facts::SegmentFacts;
 use crate::log::index::SegmentIndex;
@@ -26,7 +26,7 @@ use crate::log::recovery::{self, Recovered};
 use crate::log::report::PartitionReport;
 use crate::log::segments::{ReadFault, Segment, Segments};
 use crate::log::store::{Found, Store, WriteRefused};
-use crate::log::{Chunk, Home, Layout, Load, Pool, Retention, retention};
+use crate::log::{Chunk, Home, Layout, Load, Retention, retention};
 use crate::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use crate::sync::planted::{Bug, planted};
 use crate::sync::{self, Mutex, MutexGuard, OnceLock, RwLock};
@@ -74,7 +74,7 @@ pub(crate) struct Files {
     /// Whether nothing may be changed any more. Under `keeper`.
     is_over: AtomicBool,
     /// Memory for what is read back.
-    pool: sync::Arc<Pool>,
+    pools: ReadPools,
 }
 
 /// Why a partition takes nothing more.
@@ -181,7 +181,7 @@ impl Files {
             poisoned: OnceLock::new(),
             is_drained: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
-            pool: Pool::keeping(READ_CHUNKS_KEPT, READ_BYTES_MAX),
+            pools: ReadPools::new(),
         };
         let layout = Layout { segment_bytes_max, shows_at_once: durability == Durability::Memory };
         Opened { files, end_offset, home, layout, report }
@@ -492,7 +492,7 @@ impl Files {
             };
             let wanted = Wanted { offset, until, bytes, start };
             let Some(source) = source else { return Ok(None) };
-            let found = source.read(wanted, &self.dir, &self.pool);
+            let found = source.read(wanted, &self.dir, &self.pools);
             if let Some(found) = found.map_err(|fault| self.read_fault(fault))? {
                 onward.start = Some(found.next);
                 return Ok(Some(found.chunk));

@@ -7,6 +7,7 @@ use super::shared::{Found, Shared};
 use super::stats::PartitionStats;
 use crate::error::{AppendError, Corruption, FlushError, ReadError};
 use crate::ids::{Offset, PartitionId, Timestamp, TopicName};
+use crate::log::batch::HEADER_BYTES;
 use crate::record::Record;
 use crate::sync::Arc;
 
@@ -137,6 +138,9 @@ impl Partition {
                 Ok(Some(slice)) => {
                     room = room.saturating_sub(slice.batch_bytes());
                     records.push(slice);
+                    if room < HEADER_BYTES {
+                        return Ok(records); // To find out what does not fit would take another read.
+                    }
                 }
                 Ok(None) => return Ok(records),
                 // What was read is returned; that nothing will follow concerns who waits for more.

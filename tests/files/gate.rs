@@ -6,7 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What is asked before each call that changes something: the method's name, and the file or directory.
+/// What is asked before each call that changes something or reads a file: the method's name, and the file or
+/// directory.
 type Hook = Arc<dyn Fn(&str, &Path) -> io::Result<()> + Send + Sync>;
 
 /// A disk that asks before each call.
@@ -84,6 +85,7 @@ impl fmt::Debug for GatedFile {
 
 impl DiskFile for GatedFile {
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        (self.hook)("read", &self.path)?;
         self.file.read_at(buffer, position)
     }
 

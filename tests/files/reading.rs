@@ -2,6 +2,8 @@
 
 use super::support::{Dir, LEVELS, config, first};
 use anabranch::{Durability, Reader, Record, Timestamp};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 fn value(offset: u64) -> String {
@@ -74,6 +76,32 @@ fn every_offset_and_every_time_is_found() {
         assert_eq!(partition.offset_for_timestamp(Timestamp::from_millis(300_000)), None);
         assert!(partition.read(20_000, 1).unwrap().is_empty());
         assert!(partition.read(20_001, 1).is_err());
+    }
+}
+
+/// A look at one record reads two headers and what it is in: nothing more, to find out that it does not fit.
+#[test]
+fn a_look_at_one_record_takes_three_reads() {
+    let reads = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&reads);
+    let dir = Dir::new();
+    let broker = dir.open();
+    let topic = broker.create_topic("t", config(Durability::Written)).unwrap();
+    // What is read at once holds one of them, and a part of the next.
+    let value = vec![7; 9_000];
+    (0..100).for_each(|_| drop(first(&topic).append(&[Record::new(&value)]).unwrap()));
+    broker.close().unwrap();
+    let broker = dir.open_gated(move |what, path| {
+        let is_log = path.extension().is_some_and(|extension| extension == "log");
+        counted.fetch_add(usize::from(what == "read" && is_log), Ordering::Relaxed);
+        Ok(())
+    });
+    let partition = first(&broker.topic("t").unwrap());
+    for offset in 0..100 {
+        reads.store(0, Ordering::Relaxed);
+        assert_eq!(partition.read(offset, 1).unwrap().len(), 1);
+        let reads = reads.load(Ordering::Relaxed);
+        assert!(reads <= 3, "{reads} reads for offset {offset}");
     }
 }
 
