@@ -15,9 +15,8 @@
 //! ANABRANCH_OPERATIONS=10000000 cargo test --release --features testing --test workload
 //! ```
 //!
-//! Threads over files, not in every run yet: `cargo test --release --features testing --test workload --
-//! --ignored`. Where each process has a thread, the seed decides what is done, and not in which order: a run that fails
-//! need not fail again. `ANABRANCH_HISTORY` names a file to which all that happened is written then.
+//! Where each process has a thread, the seed decides what is done, and not in which order: a run that fails need not
+//! fail again. `ANABRANCH_HISTORY` names a file to which all that happened is written then.
 //!
 //! | File | Its one job |
 //! |---|---|

@@ -285,7 +285,6 @@ fn processes_at_once() {
 }
 
 #[test]
-#[ignore = "of some thousand runs one finds damage after a crash, or a record that was refused: not explained yet"]
 fn processes_at_once_with_files() {
     run_all("at once, with files", true, at_once_in_weather);
 }
