@@ -4,7 +4,7 @@
 //! | Variable | Meaning | Default |
 //! |---|---|---|
 //! | `ANABRANCH_SEED` | where all choices start; printed by every run | fresh |
-//! | `ANABRANCH_OPERATIONS` | operations of all runs in memory together, half of them on one thread; and as many with files | 100,000; with files and without optimization 10,000 |
+//! | `ANABRANCH_OPERATIONS` | operations of all runs in memory together, half of them on one thread; and twice as many with files | 100,000; with files and without optimization 10,000 |
 //!
 //! A run with one thread is decided by its seed alone. With files it lives on a simulated disk: topics wait
 //! for writes or for syncs, and every thirty seconds or so of virtual time the process is killed, the power

@@ -7,13 +7,13 @@
 //! ```
 //!
 //! The index leads to a batch at or before the one that is wanted; where each batch has an entry, to the one
-//! before. That one is stepped over. Who reads on and on needs no index: where one read ended the next begins.
+//! before. That one is stepped over. Who reads on needs no index, but in a compacted segment: where one read ended
+//! the next begins.
 //!
 //! Invariants:
 //! 1. A chunk is published when each of its batches had the right CRC, was well-formed and stood where it
 //!    belongs. The CRC does not cover the base offset: it follows from the index, or the batch before.
-//! 2. The bytes set aside are those of the batch that is wanted or of one stretch, never more than the
-//!    file has.
+//! 2. The bytes set aside are those of the batch that is wanted or of one stretch.
 
 use super::chunk::{CHUNK_BYTES_MAX, Chunk, ChunkWriter};
 use super::disk::DiskFile;
@@ -35,12 +35,10 @@ pub(crate) const READ_BYTES_MAX: usize = if cfg!(loom) { 256 } else { 1 << 20 };
 const READ_BYTES_MIN: usize = if cfg!(loom) { 128 } else { 16 << 10 };
 
 /// The memory that a look-up takes: a few records that somebody keeps are to keep little of it.
-const SHORT_BYTES: usize = 4 * READ_BYTES_MIN;
+const SHORT_BYTES: usize = if cfg!(loom) { 128 } else { 64 << 10 };
 
-/// How many chunks of the long kind a partition keeps: a reader fills one while it holds another.
-const LONG_CHUNKS_KEPT: usize = 2;
-
-/// Memory for what is read, to be used again: for look-ups, and for who reads on and on.
+/// Memory for what is read, to be used again: for look-ups, and for who reads on and on. One for a broker: what
+/// is kept does not grow with its partitions.
 #[derive(Debug)]
 pub(crate) struct ReadPools {
     short: Arc<Pool>,
@@ -49,12 +47,11 @@ pub(crate) struct ReadPools {
 
 impl ReadPools {
     pub(crate) fn new() -> ReadPools {
-        let long = Pool::keeping(LONG_CHUNKS_KEPT, READ_BYTES_MAX);
-        ReadPools { short: Pool::new(SHORT_BYTES), long }
+        ReadPools { short: Pool::new(SHORT_BYTES), long: Pool::new(READ_BYTES_MAX) }
     }
 
-    fn of(&self, bytes: usize) -> &Arc<Pool> {
-        if bytes <= SHORT_BYTES { &self.short } else { &self.long }
+    fn of(&self, wanted: Wanted) -> &Arc<Pool> {
+        if wanted.bytes <= SHORT_BYTES { &self.short } else { &self.long }
     }
 }
 
@@ -77,21 +74,33 @@ pub(crate) struct Start {
 }
 
 /// How a reader reads files: more at once if it reads on and on, and from where it has come to.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Onward {
     bytes: usize,
+    bytes_max: usize,
     pub(crate) start: Option<Start>,
+}
+
+impl Default for Onward {
+    fn default() -> Onward {
+        Onward { bytes: READ_BYTES_MIN, bytes_max: READ_BYTES_MAX, start: None }
+    }
 }
 
 impl Onward {
     /// How much to read at once.
     pub(crate) fn read_bytes(&self) -> usize {
-        self.bytes.clamp(READ_BYTES_MIN, READ_BYTES_MAX)
+        self.bytes.min(self.bytes_max)
     }
 
     /// Twice as much the next time.
     pub(crate) fn read_more(&mut self) {
-        self.bytes = 2 * self.read_bytes();
+        self.bytes = (2 * self.bytes).min(READ_BYTES_MAX);
+    }
+
+    /// Reads no more at once than that, if it is more than the least.
+    pub(crate) fn limit(&mut self, bytes_max: usize) {
+        self.bytes_max = bytes_max.clamp(READ_BYTES_MIN, READ_BYTES_MAX);
     }
 }
 
@@ -243,7 +252,7 @@ impl Stretch<'_> {
             return Err(self.corrupt(position, expected, wanted, CorruptionReason::Batch(cut)));
         }
         let room = wanted.bytes.max(first.batch_bytes).min(left);
-        let pool = pools.of(room);
+        let pool = pools.of(wanted);
         let mut writer = ChunkWriter::new(first.base_offset, room.max(pool.chunk_bytes()), pool);
         let buffer = &mut writer.spare()[..room];
         let count =
@@ -289,7 +298,8 @@ impl Stretch<'_> {
         Ok((header.base_offset < wanted.until).then_some(header))
     }
 
-    /// Checks whole batches, up to one that is cut off by the end of what was read.
+    /// Checks whole batches, up to one that is cut off by the end of what was read, or that is damaged: who reads
+    /// on is told of that one, and has what is before it.
     fn check(
         &self,
         bytes: &[u8],
@@ -301,29 +311,14 @@ impl Stretch<'_> {
         let mut checked = Vec::new();
         let mut at = 0;
         while at < bytes.len() {
-            let rest = &bytes[at..];
-            let refused = |reason| self.corrupt(position + at as u64, expected, wanted, reason);
-            let header = match BatchHeader::read_of(rest, usize::MAX) {
-                Ok(header) if header.batch_bytes <= rest.len() => header,
-                // The next stretch starts with it.
-                _ if at > 0 && rest.len() < HEADER_BYTES => break,
-                Ok(_) if at > 0 => break,
-                Ok(header) => {
-                    let (field, needed) = ("batch", header.batch_bytes);
-                    let available = rest.len();
-                    let cut = BatchError::Truncated { field, at: 0, needed, available };
-                    return Err(refused(CorruptionReason::Batch(cut)));
-                }
-                Err(error) => return Err(refused(CorruptionReason::Batch(error))),
+            let header = match self.check_one(&bytes[at..], expected, checks) {
+                Ok(header) => header,
+                Err(_) if at > 0 => break, // The next stretch starts with it.
+                Err(reason) => return Err(self.corrupt(position, expected, wanted, reason)),
             };
             if header.base_offset >= wanted.until && at > 0 {
                 break;
             }
-            if !self.is_expected(&header, expected) {
-                return Err(refused(CorruptionReason::Offset { found: header.base_offset }));
-            }
-            batch::validate(&rest[..header.batch_bytes], checks)
-                .map_err(|error| refused(CorruptionReason::Batch(error)))?;
             let end_offset = header.last_offset() + 1;
             let (bytes, max_timestamp) = (header.batch_bytes, header.max_timestamp);
             checked.push(Checked { bytes, end_offset, max_timestamp });
@@ -331,6 +326,21 @@ impl Stretch<'_> {
             at += header.batch_bytes;
         }
         Ok(checked)
+    }
+
+    /// Checks the batch that `bytes` start with.
+    fn check_one(
+        &self,
+        bytes: &[u8],
+        expected: Expected,
+        checks: Checks,
+    ) -> Result<BatchHeader, CorruptionReason> {
+        let header = BatchHeader::read_of(bytes, bytes.len()).map_err(CorruptionReason::Batch)?;
+        if !self.is_expected(&header, expected) {
+            return Err(CorruptionReason::Offset { found: header.base_offset });
+        }
+        let batch = &bytes[..header.batch_bytes];
+        batch::validate(batch, checks).map(|_| header).map_err(CorruptionReason::Batch)
     }
 
     fn is_expected(&self, header: &BatchHeader, expected: Expected) -> bool {
@@ -478,6 +488,27 @@ mod tests {
             is_asked
         });
         assert_eq!(asked, [false, true, true, true]);
+    }
+
+    /// A damaged batch costs who reads nothing of what is before it, and is told where it is.
+    #[test]
+    fn what_is_before_damage_is_read() {
+        let (mut bytes, bytes_each) = batches();
+        bytes[2 * bytes_each + 100] ^= 1;
+        let (disk, path) = (MemoryDisk::new(), Path::new("f"));
+        disk.put(path, &bytes);
+        let file = disk.open(path, OpenMode::Read).expect("it is there");
+        let bytes = bytes.len() as u64;
+        let stretch = Stretch { file: &*file, path, base_offset: 0, bytes, is_compacted: false };
+        let read = |offset, start| {
+            stretch.read(wanted(offset, start), || Ok(Place::default()), &ReadPools::new())
+        };
+        let found = read(0, None).expect("two are whole").expect("they are there");
+        assert_eq!((found.chunk.base_offset(), found.chunk.end_offset()), (0, 2 * RECORDS));
+        match read(2 * RECORDS, Some(found.next)) {
+            Err(ReadFault::Corrupt(found)) => assert_eq!(found.position, 2 * bytes_each as u64),
+            other => panic!("a bit is flipped: {other:?}"),
+        }
     }
 
     /// The wanted batch itself is damaged: the error names that, and not the one before.

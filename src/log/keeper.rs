@@ -34,8 +34,6 @@ pub(crate) struct Keeper {
     /// Segments that are on disk and not in the stored list yet.
     unlisted: Vec<SegmentFacts>,
     log_start: Offset,
-    /// Whether the last mark was synced.
-    is_synced: bool,
     /// Whether the list that is seen may be another than the one that is meant: a change of it failed.
     is_list_unsure: bool,
 }
@@ -58,7 +56,6 @@ impl Keeper {
             sealed,
             unlisted: Vec::new(),
             log_start,
-            is_synced: true,
             is_list_unsure: false,
         }
     }
@@ -126,17 +123,7 @@ impl Keeper {
             index_end,
         };
         self.mark_file.write(&self.mark)?;
-        self.is_synced = false;
-        if has_sealed { self.sync_mark() } else { Ok(()) }
-    }
-
-    /// Makes the mark durable.
-    pub(crate) fn sync_mark(&mut self) -> Result<(), DiskError> {
-        if !self.is_synced {
-            self.mark_file.sync()?;
-            self.is_synced = true;
-        }
-        Ok(())
+        if has_sealed { self.mark_file.sync() } else { Ok(()) }
     }
 
     /// Closes in good order: the mark stands at the end, which is on disk, and knows the index of the
@@ -154,7 +141,7 @@ impl Keeper {
         if let Some(index) = index {
             self.store_index(index, reached.position)?;
         }
-        self.sync_mark()
+        self.mark_file.sync()
     }
 
     /// How many bytes of a segment its stored index covers, if it is the one that the mark is in.
@@ -172,7 +159,6 @@ impl Keeper {
         self.mark.index_crc = index::store(&*self.disk, &self.dir, self.mark.segment, index)?;
         self.mark.index_end = bytes;
         self.mark_file.write(&self.mark)?;
-        self.is_synced = false;
         Ok(())
     }
 

@@ -194,6 +194,7 @@ pub(crate) struct MarkFile {
     next_sequence: u64,
     /// Whether half of the next slot may be on the disk, or, in what another session has left, half of one.
     is_torn: bool,
+    is_synced: bool,
 }
 
 impl MarkFile {
@@ -206,7 +207,9 @@ impl MarkFile {
         let path = dir.join(MARK_FILE);
         let file = disk.open(&path, OpenMode::Replace).map_err(DiskError::at("create", &path))?;
         file.set_len(FILE_BYTES as u64).map_err(DiskError::at("set length", &path))?;
-        let mut created = MarkFile { file, path, next_slot: 0, next_sequence: 1, is_torn: false };
+        let mut created = MarkFile::over(file, path, (0, 1));
+        // Into both slots: whichever is written next, the other is whole.
+        created.write(mark)?;
         created.write(mark)?;
         created.sync()?;
         Ok(created)
@@ -223,14 +226,21 @@ impl MarkFile {
         let best = latest(&*file, &path)?;
         let (next_slot, next_sequence) =
             best.map_or((0, 1), |(index, sequence, _)| (1 - index, sequence + 1));
-        let opened = MarkFile { file, path, next_slot, next_sequence, is_torn: true };
-        Ok((opened, best.map(|(_, _, mark)| mark)))
+        let opened = MarkFile::over(file, path, (next_slot, next_sequence));
+        Ok((MarkFile { is_torn: true, ..opened }, best.map(|(_, _, mark)| mark)))
+    }
+
+    fn over(
+        file: Arc<dyn DiskFile>,
+        path: PathBuf,
+        (next_slot, next_sequence): (usize, u64),
+    ) -> MarkFile {
+        MarkFile { file, path, next_slot, next_sequence, is_torn: false, is_synced: false }
     }
 
     /// A file that is not there, for a partition whose files are not to be touched.
     pub(crate) fn nowhere(file: Arc<dyn DiskFile>, dir: &Path) -> MarkFile {
-        let path = dir.join(MARK_FILE);
-        MarkFile { file, path, next_slot: 0, next_sequence: 1, is_torn: false }
+        MarkFile::over(file, dir.join(MARK_FILE), (0, 1))
     }
 
     /// Reads the mark and nothing else; `None` if both slots are bad. Somebody may be writing it: that
@@ -249,8 +259,13 @@ impl MarkFile {
     ///
     /// # Errors
     ///
-    /// [`DiskError`] if the disk refuses; the mark before stands.
+    /// [`DiskError`] if the disk refuses; the mark before stands, or this one.
     pub(crate) fn write(&mut self, mark: &Mark) -> Result<(), DiskError> {
+        if self.is_torn {
+            // It may be the other slot.
+            self.sync()?;
+        }
+        self.is_synced = false;
         let slot = mark.encode(self.next_sequence);
         let position = position_of(self.next_slot);
         if !matches!(self.file.write_at(&slot, position), Ok(SLOT_BYTES)) {
@@ -273,7 +288,11 @@ impl MarkFile {
     ///
     /// [`DiskError`] if the disk refuses; which mark stands is not known.
     pub(crate) fn sync(&mut self) -> Result<(), DiskError> {
-        self.file.sync_data().map_err(DiskError::at("sync", &self.path))
+        if !self.is_synced {
+            self.file.sync_data().map_err(DiskError::at("sync", &self.path))?;
+            self.is_synced = true;
+        }
+        Ok(())
     }
 }
 
@@ -311,7 +330,7 @@ fn position_of(slot: usize) -> u64 {
 mod tests {
     use super::super::memory_disk::MemoryDisk;
     use super::*;
-    use crate::testing::{Fault, SimDisk, Times};
+    use crate::testing::{CallKind, Fault, SimDisk, Times};
     use proptest::prelude::*;
 
     fn mark(position: u64) -> Mark {
@@ -378,12 +397,12 @@ mod tests {
             let mut bytes = whole.clone();
             bytes[bit / 8] ^= 1 << (bit % 8);
             disk.put("orders-0/mark", &bytes);
-            let expected = if bit / 8 < SLOT_BYTES { mark(2) } else { mark(1) };
+            let expected = if bit / 8 < SLOT_BYTES { mark(1) } else { mark(2) };
             assert_eq!(read(&disk), Some(expected), "bit {bit}");
         }
         for cut in 0..whole.len() {
             disk.put("orders-0/mark", &whole[..cut]);
-            let expected = (cut >= SLOT_BYTES).then_some(mark(1));
+            let expected = (cut >= SLOT_BYTES).then_some(mark(2));
             assert_eq!(read(&disk), expected, "cut at {cut}");
         }
     }
@@ -457,44 +476,53 @@ mod tests {
     }
 
     /// What the disk does with one write of the mark.
-    #[derive(Clone, Copy, Debug)]
+    #[derive(Clone, Copy, Debug, PartialEq)]
     enum Luck {
         Good,
         /// A slot takes many calls.
         Short,
         /// The same, and one of them fails.
         Broken,
-        /// The same as `Short`, and so does the sync that follows.
+        /// As `Short`, and the sync that follows fails.
         Lost,
+        /// As `Short`, and the process is killed before the sync that follows.
+        Killed,
     }
 
     /// Half a slot of this mark may be all that a power cut leaves of it, and half a slot of the next one:
     /// then there would be no mark.
     #[test]
     fn slots_that_were_written_piece_by_piece_are_not_both_torn() {
-        const LUCKS: [Luck; 4] = [Luck::Good, Luck::Short, Luck::Broken, Luck::Lost];
-        for number in 0..4_usize.pow(4) {
-            let lucks = [0, 1, 2, 3].map(|step| LUCKS[number >> (2 * step) & 3]);
-            let disk = SimDisk::new();
+        const LUCKS: [Luck; 5] = [Luck::Good, Luck::Short, Luck::Broken, Luck::Lost, Luck::Killed];
+        for number in 0..5_usize.pow(4) {
+            let lucks = [1, 5, 25, 125].map(|step| LUCKS[number / step % 5]);
+            let mut disk = SimDisk::new();
             disk.create_dir(dir()).expect("well");
             let mut file = MarkFile::create(&disk, dir(), &mark(1)).expect("well");
             disk.sync_dir(Path::new("")).expect("well");
             disk.sync_dir(dir()).expect("well");
             for (luck, position) in lucks.into_iter().zip(2..) {
                 disk.heal();
-                if !matches!(luck, Luck::Good) {
-                    disk.fail_if(Fault::Short { bytes: 150 }, |_| true);
-                }
+                let syncs = u64::from(file.is_torn);
                 match luck {
-                    Luck::Broken => disk.fail_call(2, Fault::Io, Times::Once),
-                    Luck::Lost => disk.fail_syncs(1, Times::Once),
+                    Luck::Broken => disk.fail_call(2 + syncs, Fault::Io, Times::Once),
+                    Luck::Lost => disk.fail_syncs(1 + syncs, Times::Once),
+                    Luck::Killed => disk.crash_at(5 + syncs),
                     Luck::Good | Luck::Short => {}
                 }
+                if luck != Luck::Good {
+                    // Behind the others, which a call shows first.
+                    disk.fail_if(Fault::Short { bytes: 150 }, |call| call.kind == CallKind::Write);
+                }
                 let _ = file.write(&mark(position));
-                for seed in 0..10 {
+                for seed in 0..20 {
                     let image = disk.power_cut_seeded(seed);
                     let left = MarkFile::read(&image, dir()).expect("it is there");
                     assert!(left.is_some(), "{lucks:?} left no mark, {position} being the last");
+                }
+                if luck == Luck::Killed {
+                    disk = disk.kill();
+                    file = MarkFile::open(&disk, dir()).expect("it is there").0;
                 }
             }
         }

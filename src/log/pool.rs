@@ -20,12 +20,7 @@ pub(crate) struct Pool {
 impl Pool {
     /// An empty pool for chunks of `chunk_bytes`.
     pub(crate) fn new(chunk_bytes: usize) -> Arc<Pool> {
-        Pool::keeping(CHUNKS_KEPT, chunk_bytes)
-    }
-
-    /// An empty pool that keeps so many chunks of `chunk_bytes` at most.
-    pub(crate) fn keeping(chunks: usize, chunk_bytes: usize) -> Arc<Pool> {
-        Arc::new(Pool { unused: Queue::new(chunks), chunk_bytes })
+        Arc::new(Pool { unused: Queue::new(CHUNKS_KEPT), chunk_bytes })
     }
 
     /// The size of the chunks that are kept.

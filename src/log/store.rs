@@ -183,7 +183,7 @@ impl Store {
         // which stays.
         match self.write_piece(load.first()) {
             Ok(()) => Ok(None),
-            Err(error) => Err(self.refuse(&self.active.clone(), None, error)),
+            Err(error) => Err(self.refuse(self.active.clone(), None, error)),
         }
     }
 
@@ -200,17 +200,17 @@ impl Store {
             self.write_piece(piece)
         });
         let Err(error) = outcome else { return Ok(rolls) };
-        let refused = self.refuse(&before, rolls.as_deref(), error);
-        (self.active, self.has_new_names) = (before, has_new_names);
+        self.has_new_names = has_new_names;
         self.rolled.truncate(rolled);
-        Err(refused)
+        Err(self.refuse(before, rolls.as_deref(), error))
     }
 
     #[cold]
-    fn refuse(&mut self, before: &Active, rolls: Option<&Rolls>, error: DiskError) -> WriteRefused {
+    fn refuse(&mut self, before: Active, rolls: Option<&Rolls>, error: DiskError) -> WriteRefused {
         // Until it is known to be undone; a disk may panic.
         self.unsure = Some(error.clone());
-        if self.undo(before, rolls).is_err() {
+        self.active = before;
+        if self.undo(rolls).is_err() {
             return WriteRefused::Poisoned(error);
         }
         self.unsure = None;
@@ -329,7 +329,7 @@ impl Store {
 
     /// Puts the files back after a refused write, durably: who sent what was refused must not find it
     /// after a power cut, nor recovery a segment that another takes the place of.
-    fn undo(&self, before: &Active, rolls: Option<&Rolls>) -> Result<(), DiskError> {
+    fn undo(&mut self, rolls: Option<&Rolls>) -> Result<(), DiskError> {
         if planted(Bug::KeepHalfWritten) {
             return Ok(());
         }
@@ -338,22 +338,22 @@ impl Store {
             let rolled = rolls.rolled.iter().map(|rolled| rolled.facts.base_offset);
             rolled.chain([rolls.active.0])
         });
-        for base_offset in
-            made.filter(|base_offset| *base_offset != before.base_offset || before.file.is_none())
-        {
-            let path = self.path(base_offset);
+        let active = &mut self.active;
+        let is_kept = |base_offset: &_| *base_offset == active.base_offset && active.file.is_some();
+        for base_offset in made.filter(|base_offset| !is_kept(base_offset)) {
+            let path = file_path(&self.dir, base_offset, FileKind::Log);
             self.disk.remove_file(&path).map_err(DiskError::at("remove", &path))?;
             has_removed = true;
         }
         if has_removed {
             self.disk.sync_dir(&self.dir).map_err(DiskError::at("sync", &self.dir))?;
         }
-        if let Some(file) = &before.file {
-            let path = self.path(before.base_offset);
-            file.set_len(before.bytes).map_err(DiskError::at("cut", &path))?;
-            if before.allocated > before.bytes {
-                // Others may have taken the room: then the file grows with what is written to it.
-                let _ = file.set_len(before.allocated);
+        if let Some(file) = &active.file {
+            let path = file_path(&self.dir, active.base_offset, FileKind::Log);
+            file.set_len(active.bytes).map_err(DiskError::at("cut", &path))?;
+            let has_room = active.allocated > active.bytes;
+            if has_room && file.set_len(active.allocated).is_err() {
+                active.allocated = active.bytes; // Others may have taken the room.
             }
             file.sync_data().map_err(DiskError::at("sync", &path))?;
         }

@@ -358,7 +358,7 @@ impl Accumulator {
             let now = topic.now();
             for (id, queue) in self.used() {
                 self.drain(queue, topic, id, now);
-                first = first.and(queue.state.lock().take_refusal());
+                first = super::graver(first, queue.state.lock().take_refusal());
             }
         }
         first

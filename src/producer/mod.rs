@@ -90,7 +90,7 @@ fn settle(topic: &Topic) -> Result<(), AppendError> {
             break;
         }
         let settled = partition.settle_all();
-        first = first.and(settled).and(partition.take_untold());
+        first = graver(graver(first, settled), partition.take_untold());
     }
     first
 }
@@ -186,7 +186,7 @@ impl Producer {
             checked.push((partition, partition.check(group, now)?));
         }
         let mut offsets: Vec<Option<Offset>> = vec![None; records.len()];
-        let mut refused = None;
+        let mut refused = Ok(());
         for ((partition, batch), (id, members)) in checked.into_iter().zip(groups.iter()) {
             accumulator.append_queued(topic, id, now);
             match partition.append(batch) {
@@ -195,18 +195,12 @@ impl Producer {
                         offsets[index as usize] = Some(offset);
                     }
                 }
-                // The other groups are none the worse for it. One of which nobody knows what is on the disk
-                // is told before those of which nothing is.
-                Err(error) => {
-                    let is_open = |error: &_| matches!(error, AppendError::Poisoned { .. });
-                    if refused.as_ref().is_none_or(|first| is_open(&error) && !is_open(first)) {
-                        refused = Some(error);
-                    }
-                }
+                // The other groups are none the worse for it.
+                Err(error) => refused = graver(refused, Err(error)),
             }
         }
         let rows = records.iter().zip(groups.routes()).zip(offsets);
-        if let Some(source) = refused {
+        if let Err(source) = refused {
             let sent = rows.map(|((_, &id), offset)| Some((id, offset?))).collect();
             return Err(SendError::partly(topic.topic_name(), sent, source));
         }
@@ -306,7 +300,7 @@ impl Producer {
         let Inner { topic, accumulator, .. } = &*self.inner;
         let queued = accumulator.flush(topic);
         let settled = settle(topic);
-        Ok(queued.and(settled)?)
+        Ok(graver(queued, settled)?)
     }
 
     /// Appends the batches whose linger has passed, by the topic's clock; returns how long it is
@@ -315,6 +309,16 @@ impl Producer {
         let Inner { topic, accumulator, .. } = &*self.inner;
         accumulator.tick(topic, accumulator.times(topic))
     }
+}
+
+/// Of two refusals the one to tell: the first, unless it says that nothing was written while of the other nobody
+/// knows.
+fn graver(
+    first: Result<(), AppendError>,
+    next: Result<(), AppendError>,
+) -> Result<(), AppendError> {
+    let is_open = |told: &_| matches!(told, Err(AppendError::Poisoned { .. }));
+    if first.is_ok() || is_open(&next) && !is_open(&first) { next } else { first }
 }
 
 #[inline]

@@ -198,7 +198,8 @@ impl TopicConfig {
     /// How much memory the latest records of each partition take in a topic in a directory, beyond two
     /// chunks of up to 1,088 KiB. Default: 4 MiB.
     ///
-    /// Older ones are read from their file, and checked each time. Raising it spares that.
+    /// Older ones are read from their file, and checked each time: who reads on and on holds up to 1 MiB of them, or
+    /// a batch if that is larger. Raising it spares that.
     pub fn cache_bytes(mut self, bytes: u64) -> Self {
         self.cache_bytes = bytes;
         self

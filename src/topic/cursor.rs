@@ -51,6 +51,11 @@ impl Cursor {
         self.offset
     }
 
+    /// Reads no more of a file at once than what the caller has room for.
+    pub(crate) fn limit(&mut self, room: usize) {
+        self.onward.limit(room);
+    }
+
     /// Goes to `offset`; whether that exists shows at the next fetch.
     pub(crate) fn seek(&mut self, offset: Offset) {
         self.offset = offset;

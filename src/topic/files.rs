@@ -17,7 +17,7 @@
 
 use crate::error::{AppendError, Corruption, DiskError, FlushError, OpenError, ReadError};
 use crate::ids::{Offset, Timestamp, TopicPartition};
-use crate::log::cold::{Onward, ReadPools, Wanted};
+use crate::log::cold::{Onward, Wanted};
 use crate::log::disk::Disk;
 use crate::log::facts::SegmentFacts;
 use crate::log::index::SegmentIndex;
@@ -73,8 +73,6 @@ pub(crate) struct Files {
     is_drained: AtomicBool,
     /// Whether nothing may be changed any more. Under `keeper`.
     is_over: AtomicBool,
-    /// Memory for what is read back.
-    pools: ReadPools,
 }
 
 /// Why a partition takes nothing more.
@@ -181,7 +179,6 @@ impl Files {
             poisoned: OnceLock::new(),
             is_drained: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
-            pools: ReadPools::new(),
         };
         let layout = Layout { segment_bytes_max, shows_at_once: durability == Durability::Memory };
         Opened { files, end_offset, home, layout, report }
@@ -492,7 +489,7 @@ impl Files {
             };
             let wanted = Wanted { offset, until, bytes, start };
             let Some(source) = source else { return Ok(None) };
-            let found = source.read(wanted, &self.dir, &self.pools);
+            let found = source.read(wanted, &self.dir, &self.session.read_pools);
             if let Some(found) = found.map_err(|fault| self.read_fault(fault))? {
                 onward.start = Some(found.next);
                 return Ok(Some(found.chunk));

@@ -134,6 +134,7 @@ impl Partition {
         // At least one batch, then whole batches as long as they fit, across chunks.
         loop {
             let limits = Limits { bytes: room, records: usize::MAX };
+            cursor.limit(room);
             match cursor.fetch(limits, records.is_empty()) {
                 Ok(Some(slice)) => {
                     room = room.saturating_sub(slice.batch_bytes());

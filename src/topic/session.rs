@@ -8,6 +8,7 @@
 //! Opening alone does not touch it: who only reads changes no byte.
 
 use crate::error::DiskError;
+use crate::log::cold::ReadPools;
 use crate::log::disk::{Disk, OpenMode};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -29,6 +30,8 @@ pub(crate) struct Session {
     has_note: Mutex<bool>,
     /// Whether `has_note` is known to be false. Relaxed: it only spares the lock.
     is_begun: AtomicBool,
+    /// Memory for what is read back, of any partition.
+    pub(super) read_pools: ReadPools,
 }
 
 /// Whether a directory says that it was closed in good order.
@@ -47,7 +50,8 @@ impl Session {
         let was_clean = has_note(&*disk, root)?;
         let root = root.to_owned();
         let is_begun = AtomicBool::new(!was_clean);
-        Ok(Session { disk, root, was_clean, has_note: Mutex::new(was_clean), is_begun })
+        let (has_note, read_pools) = (Mutex::new(was_clean), ReadPools::new());
+        Ok(Session { disk, root, was_clean, has_note, is_begun, read_pools })
     }
 
     pub(crate) fn was_clean(&self) -> bool {

@@ -262,7 +262,7 @@ impl Shared {
         self.stripe.lock().commit.untold.take().map_or(Ok(()), Err)
     }
 
-    /// As [`settle`](Self::settle), for who does not append.
+    /// As [`settle`](Self::settle), out of line: for who waits for room, or flushes.
     #[inline(never)]
     fn settle_others<'s>(&'s self, stripe: MutexGuard<'s, Stripe>, files: &Files) -> Outcome {
         self.settle(stripe, files)

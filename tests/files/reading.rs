@@ -89,7 +89,9 @@ fn a_look_at_one_record_takes_three_reads() {
     let topic = broker.create_topic("t", config(Durability::Written)).unwrap();
     // What is read at once holds one of them, and a part of the next.
     let value = vec![7; 9_000];
-    (0..100).for_each(|_| drop(first(&topic).append(&[Record::new(&value)]).unwrap()));
+    for offset in 0..100 {
+        assert_eq!(first(&topic).append(&[Record::new(&value)]).unwrap(), offset);
+    }
     broker.close().unwrap();
     let broker = dir.open_gated(move |what, path| {
         let is_log = path.extension().is_some_and(|extension| extension == "log");

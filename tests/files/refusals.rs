@@ -108,30 +108,40 @@ fn a_refused_record_is_never_seen() {
 
 /// One partition is full, the sync of the other fails: it is not said that nothing was sent, since nobody knows.
 #[test]
-fn a_batch_of_which_nothing_is_known_is_not_said_to_be_refused() {
-    let is_ill = Arc::new(AtomicBool::new(false));
-    let sees_illness = Arc::clone(&is_ill);
-    let dir = Dir::new();
-    let broker = dir.open_gated(move |what, path| {
-        let is_in = |dir: &str| path.parent().is_some_and(|parent| parent.ends_with(dir));
-        match what {
-            _ if !is_log(path) || !sees_illness.load(Ordering::Relaxed) => Ok(()),
-            "write" if is_in("t-0") => full(),
-            "sync" if is_in("t-1") => Err(io::Error::other("EIO")),
-            _ => Ok(()),
+fn what_nobody_knows_is_not_said_to_be_refused() {
+    let send_batch = |producer: &Producer| {
+        producer.send_batch([0, 1].map(|id| Record::new("a").to_partition(id))).map(drop)
+    };
+    let enqueue = |producer: &Producer| {
+        for id in [0, 1] {
+            producer.enqueue(Record::new("a").to_partition(id)).unwrap();
         }
-    });
-    let topic = broker.create_topic("t", config(Durability::Synced).partitions(2)).unwrap();
-    let producer = Producer::new(&topic);
-    let both = || [0, 1].map(|id| Record::new("a").to_partition(id));
-    producer.send_batch(both()).unwrap();
-    is_ill.store(true, Ordering::Relaxed);
-    let told = producer.send_batch(both()).unwrap_err();
-    assert!(matches!(told, SendError::Append(AppendError::Poisoned { .. })), "{told:?}");
-    let killed = dir.killed();
-    let topic = killed.open().topic("t").unwrap();
-    let ends = topic.partitions().map(|partition| partition.high_watermark());
-    assert_eq!(Vec::from_iter(ends), [1, 2]);
+        producer.flush()
+    };
+    for send in [&send_batch as &dyn Fn(&Producer) -> Result<(), SendError>, &enqueue] {
+        let is_ill = Arc::new(AtomicBool::new(false));
+        let sees_illness = Arc::clone(&is_ill);
+        let dir = Dir::new();
+        let broker = dir.open_gated(move |what, path| {
+            let is_in = |dir: &str| path.parent().is_some_and(|parent| parent.ends_with(dir));
+            match what {
+                _ if !is_log(path) || !sees_illness.load(Ordering::Relaxed) => Ok(()),
+                "write" if is_in("t-0") => full(),
+                "sync" if is_in("t-1") => Err(io::Error::other("EIO")),
+                _ => Ok(()),
+            }
+        });
+        let topic = broker.create_topic("t", config(Durability::Synced).partitions(2)).unwrap();
+        let producer = Producer::new(&topic);
+        send(&producer).unwrap();
+        is_ill.store(true, Ordering::Relaxed);
+        let told = send(&producer).unwrap_err();
+        assert!(matches!(told, SendError::Append(AppendError::Poisoned { .. })), "{told:?}");
+        let killed = dir.killed();
+        let topic = killed.open().topic("t").unwrap();
+        let ends = topic.partitions().map(|partition| partition.high_watermark());
+        assert_eq!(Vec::from_iter(ends), [1, 2]);
+    }
 }
 
 /// A write is refused and undone, and somebody else takes the room that the file had ahead.

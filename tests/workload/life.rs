@@ -1,5 +1,6 @@
 //! One life of a consumer: what it does, and what its listener is told, written down.
 
+use super::files::Cut;
 use super::history::{Commit, Key, Offset, Poll, Tick, Value, What, Who};
 use super::world::{Draws, Planned, Traps, World};
 use anabranch::{
@@ -108,6 +109,12 @@ impl Notes {
         };
         let is_ok = outcome.is_ok();
         let is_unknown = matches!(outcome, Err(CommitError::NotDurable { .. }));
+        if is_unknown {
+            // It may be of the records that came in place of lost ones, and be the same number.
+            let mut cut = world.cut.lock().expect("as above");
+            let of_moved = cut.iter_mut().filter(|(key, _)| moved.contains(key));
+            of_moved.for_each(|(_, cut)| *cut = Cut::Somewhere);
+        }
         if let Err(CommitError::NotDurable { reason: AppendError::Poisoned { .. }, .. }) = outcome {
             world.is_poisoned.store(true, Ordering::SeqCst);
         }

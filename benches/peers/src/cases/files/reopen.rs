@@ -32,6 +32,7 @@ fn contenders(size: &Size) -> Vec<Contender> {
     let records = size.thousands(RECORDS);
     let batch_bytes = Batches::of(BATCH).bytes_each as u64;
     let above = size.thousands(ABOVE_BYTES / batch_bytes * BATCH);
+    let above_bytes = above / BATCH * batch_bytes;
     let ballast = raw::ballast(records);
     let ours = Filled::by(move |dir| crate::ours_files::fill(dir, records - above, BATCH));
     vec![
@@ -48,8 +49,8 @@ fn contenders(size: &Size) -> Vec<Contender> {
                 millis(took)
             }
         }),
-        read("raw pread and CRC-32C", &ours, true).wanted(OPEN, 1.0 / 1.5),
-        read("raw pread", &ours, false),
+        read("raw pread and CRC-32C", &ours, above_bytes, true).wanted(OPEN, 1.0 / 1.5),
+        read("raw pread", &ours, above_bytes, false),
     ]
 }
 
@@ -57,23 +58,26 @@ fn millis(took: std::time::Duration) -> Vec<Reading> {
     vec![Reading::new(OPEN, took.as_secs_f64() * 1e3)]
 }
 
-/// Reads what is above the mark in the files that were opened last.
-fn read(name: &'static str, ours: &Rc<Filled>, is_verified: bool) -> Contender {
+/// Reads what was above the mark in the files that were opened last.
+fn read(name: &'static str, ours: &Rc<Filled>, bytes: u64, is_verified: bool) -> Contender {
     let ours = Rc::clone(ours);
     Contender::new(name, move || {
         let logs = crate::ours_files::logs(ours.path());
         let lengths = logs.iter().map(|log| log.metadata().expect("the file is there").len());
         let lengths = Vec::from_iter(lengths);
-        let mut before = lengths.iter().sum::<u64>().saturating_sub(ABOVE_BYTES);
+        let mut before = lengths.iter().sum::<u64>().saturating_sub(bytes);
+        let mut count = 0;
         let began = Instant::now();
         for (log, length) in logs.iter().zip(lengths) {
             let start = before.min(length);
             before -= start;
-            raw::read(log, start, READ_BYTES, |piece| {
+            count += raw::read(log, start, READ_BYTES, |piece| {
                 black_box(if is_verified { raw::crc(piece) } else { u32::from(piece[0]) });
             });
         }
-        millis(began.elapsed())
+        let took = began.elapsed();
+        assert_eq!(count, bytes);
+        millis(took)
     })
 }
 
