@@ -350,7 +350,7 @@ impl Accumulator {
         next
     }
 
-    /// Appends all that is queued, and waits for what others are appending; returns the first refusal
+    /// Appends all that is queued, and waits for what others are appending; returns the gravest refusal
     /// that it has met.
     pub(super) fn flush(&self, topic: &Topic) -> Result<(), AppendError> {
         let mut first = Ok(());

@@ -295,7 +295,8 @@ impl Producer {
     /// # Errors
     ///
     /// None for a topic in memory. Else [`SendError::Append`] with the first refusal of records that were
-    /// enqueued since the last flush, by any producer; what was refused is gone, and its deliveries say so.
+    /// enqueued since the last flush, by any producer; what was refused is gone, and its deliveries say so. If a
+    /// sync has failed it is [`AppendError::Poisoned`], and nobody knows what is there.
     pub fn flush(&self) -> Result<(), SendError> {
         let Inner { topic, accumulator, .. } = &*self.inner;
         let queued = accumulator.flush(topic);

@@ -144,6 +144,33 @@ fn what_nobody_knows_is_not_said_to_be_refused() {
     }
 }
 
+/// The same for one partition, whose write is refused first, and whose sync fails then.
+#[test]
+fn a_flush_tells_of_what_nobody_knows() {
+    let illness = Arc::new(Mutex::new(""));
+    let sees_illness = Arc::clone(&illness);
+    let dir = Dir::new();
+    let broker = dir.open_gated(move |what, path| {
+        let is_met = is_log(path) && *sees_illness.lock().unwrap() == what;
+        if is_met { full() } else { Ok(()) }
+    });
+    for linger in [Duration::ZERO, Duration::from_secs(60)] {
+        *illness.lock().unwrap() = "";
+        let topic =
+            broker.create_topic(format!("t-{linger:?}"), config(Durability::Synced)).unwrap();
+        append(&first(&topic), 0..1);
+        let producer = Producer::builder(&topic).linger(linger).build().unwrap();
+        for ill in ["write", "sync"] {
+            *illness.lock().unwrap() = ill;
+            if let Ok(delivery) = producer.enqueue(Record::new("a")) {
+                drop(delivery.wait().unwrap_err());
+            }
+        }
+        let told = producer.flush().unwrap_err();
+        assert!(matches!(told, SendError::Append(AppendError::Poisoned { .. })), "{told:?}");
+    }
+}
+
 /// A write is refused and undone, and somebody else takes the room that the file had ahead.
 #[test]
 fn a_partition_needs_no_room_ahead_to_go_on() {
