@@ -25,32 +25,21 @@ pub(crate) const CASE: Case = Case {
 /// Makes 1 GiB of our batches.
 const RECORDS: u64 = 10_000_000;
 const KAFKO_RECORDS: u64 = 40_000;
-/// What is read at a time, as much as ours reads. From 64 KiB to that nothing is clearly faster.
-pub(super) const READ_BYTES: usize = 1 << 20;
+/// What raw reads at a time: what fits into a core's first caches, and as much as ours reads.
+pub(super) const READ_BYTES: [usize; 2] = [64 << 10, 1 << 20];
 
 fn contenders(size: &Size) -> Vec<Contender> {
     let (records, few) = (size.thousands(RECORDS), size.thousands(KAFKO_RECORDS));
     let ballast = raw::ballast(records);
     let ours = Filled::by(move |dir| crate::ours_files::fill(dir, records, BATCH));
-    let same = Rc::clone(&ours);
+    let filled = Rc::clone(&ours);
     vec![
         Contender::new("anabranch poll", move || {
             ballast.path();
-            Reading::rate(records, crate::ours_files::replay(ours.path(), records))
+            Reading::rate(records, crate::ours_files::replay(filled.path(), records))
         }),
-        Contender::new("raw pread and CRC-32C", move || {
-            let logs = crate::ours_files::logs(same.path());
-            let began = Instant::now();
-            let (mut crc, mut bytes) = (0, 0);
-            for log in &logs {
-                bytes += raw::read(log, 0, READ_BYTES, |piece| crc ^= raw::crc(piece));
-            }
-            black_box(crc);
-            let took = began.elapsed();
-            assert!(bytes > records * BYTES as u64, "all of it was read");
-            Reading::rate(records, took)
-        })
-        .wanted(MILLIONS, 0.6),
+        raw("raw pread and CRC-32C, 64 KiB at a time", records, &ours, READ_BYTES[0]),
+        raw("raw pread and CRC-32C, 1 MiB at a time", records, &ours, READ_BYTES[1]),
         commitlog("commitlog read", records, Limit::Default).wanted(MILLIONS, 2.0),
         commitlog("commitlog read, 64 KiB at a time", records, Limit::Large),
         Contender::new("kafko next_record", {
@@ -64,6 +53,23 @@ fn contenders(size: &Size) -> Vec<Contender> {
         })
         .wanted(MILLIONS, 100.0),
     ]
+}
+
+fn raw(name: &'static str, records: u64, ours: &Rc<Filled>, size: usize) -> Contender {
+    let ours = Rc::clone(ours);
+    let read = move || {
+        let logs = crate::ours_files::logs(ours.path());
+        let began = Instant::now();
+        let (mut crc, mut bytes) = (0, 0);
+        for log in &logs {
+            bytes += raw::read(log, 0, size, |piece| crc ^= raw::crc(piece));
+        }
+        black_box(crc);
+        let took = began.elapsed();
+        assert!(bytes > records * BYTES as u64, "all of it was read");
+        Reading::rate(records, took)
+    };
+    Contender::new(name, read).wanted(MILLIONS, 0.6)
 }
 
 fn commitlog(name: &'static str, records: u64, limit: Limit) -> Contender {
