@@ -15,45 +15,18 @@
 //!    belongs. The CRC does not cover the base offset: it follows from the index, or the batch before.
 //! 2. The bytes set aside are those of the batch that is wanted or of one stretch.
 
+use super::batch;
 use super::chunk::{CHUNK_BYTES_MAX, Chunk, ChunkWriter};
 use super::disk::DiskFile;
 use super::disk_io::read_full_at;
+use super::onward::{ReadPools, Start};
 use super::segments::ReadFault;
-use super::{Pool, batch};
 use crate::error::{BatchError, Corruption, CorruptionReason, DiskError};
 use crate::ids::{Offset, Timestamp};
 use crate::sync::Arc;
 use crate::sync::planted::{Bug, planted};
 use batch::{BatchHeader, Checks, HEADER_BYTES};
 use std::path::Path;
-
-/// The most that is read at once: by the byte a MiB takes a tenth less time than a quarter of it. (loom watches
-/// each byte.)
-pub(crate) const READ_BYTES_MAX: usize = if cfg!(loom) { 256 } else { 1 << 20 };
-
-/// What a look-up out of the blue reads: the index leads to within 4 KiB and a batch.
-const READ_BYTES_MIN: usize = if cfg!(loom) { 128 } else { 16 << 10 };
-
-/// The memory that a look-up takes: a few records that somebody keeps are to keep little of it.
-const SHORT_BYTES: usize = if cfg!(loom) { 128 } else { 64 << 10 };
-
-/// Memory for what is read, to be used again: for look-ups, and for who reads on and on. One for a broker: what
-/// is kept does not grow with its partitions.
-#[derive(Debug)]
-pub(crate) struct ReadPools {
-    short: Arc<Pool>,
-    long: Arc<Pool>,
-}
-
-impl ReadPools {
-    pub(crate) fn new() -> ReadPools {
-        ReadPools { short: Pool::new(SHORT_BYTES), long: Pool::new(READ_BYTES_MAX) }
-    }
-
-    fn of(&self, wanted: Wanted) -> &Arc<Pool> {
-        if wanted.bytes <= SHORT_BYTES { &self.short } else { &self.long }
-    }
-}
 
 /// A batch's place, from which to step on to the one that is wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,46 +35,6 @@ pub(crate) struct Place {
     /// The last offset of the batch there; `None` for the first of a segment, which starts with the
     /// segment's own.
     pub(crate) last_offset: Option<Offset>,
-}
-
-/// Where in the files an offset begins a batch, as far as that is known from reading what is before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Start {
-    pub(crate) offset: Offset,
-    /// The base offset of the segment.
-    pub(crate) segment: Offset,
-    pub(crate) position: u64,
-}
-
-/// How a reader reads files: more at once if it reads on and on, and from where it has come to.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Onward {
-    bytes: usize,
-    bytes_max: usize,
-    pub(crate) start: Option<Start>,
-}
-
-impl Default for Onward {
-    fn default() -> Onward {
-        Onward { bytes: READ_BYTES_MIN, bytes_max: READ_BYTES_MAX, start: None }
-    }
-}
-
-impl Onward {
-    /// How much to read at once.
-    pub(crate) fn read_bytes(&self) -> usize {
-        self.bytes.min(self.bytes_max)
-    }
-
-    /// Twice as much the next time.
-    pub(crate) fn read_more(&mut self) {
-        self.bytes = (2 * self.bytes).min(READ_BYTES_MAX);
-    }
-
-    /// Reads no more at once than that, if it is more than the least.
-    pub(crate) fn limit(&mut self, bytes_max: usize) {
-        self.bytes_max = bytes_max.clamp(READ_BYTES_MIN, READ_BYTES_MAX);
-    }
 }
 
 /// What was read, and where the next read begins.
@@ -252,7 +185,7 @@ impl Stretch<'_> {
             return Err(self.corrupt(position, expected, wanted, CorruptionReason::Batch(cut)));
         }
         let room = wanted.bytes.max(first.batch_bytes).min(left);
-        let pool = pools.of(wanted);
+        let pool = pools.of(wanted.bytes);
         let mut writer = ChunkWriter::new(first.base_offset, room.max(pool.chunk_bytes()), pool);
         let buffer = &mut writer.spare()[..room];
         let count =
@@ -372,6 +305,7 @@ impl Stretch<'_> {
 mod tests {
     use super::super::disk::{Disk, OpenMode};
     use super::super::memory_disk::MemoryDisk;
+    use super::super::onward::READ_BYTES_MIN;
     use super::*;
     use crate::log::batch::{Stamps, encode_batch, seal};
     use crate::record::Record;

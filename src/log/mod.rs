@@ -36,6 +36,7 @@ pub(crate) mod mark;
 #[cfg(test)]
 pub(crate) mod memory_disk;
 pub(crate) mod nowhere;
+pub(crate) mod onward;
 pub(crate) mod pool;
 pub(crate) mod recovery;
 pub(crate) mod report;

@@ -13,12 +13,13 @@
 //!    the batch before it say; a compacted segment, whose offsets have gaps, by the CRC of its file.
 
 use super::backlog::Piece;
-use super::cold::{Place, READ_BYTES_MAX, ReadBack, ReadPools, Stretch, Wanted};
+use super::cold::{Place, ReadBack, Stretch, Wanted};
 use super::disk::{Disk, DiskFile, OpenMode};
 use super::disk_io::read_full_at;
 use super::facts::{FileKind, SegmentFacts, file_path};
 use super::index::SegmentIndex;
 use super::mark::Crc;
+use super::onward::{READ_BYTES_MAX, ReadPools};
 use super::store::{Rolled, Rolls};
 use super::{Load, batch};
 use crate::error::{Corruption, CorruptionReason, DiskError};

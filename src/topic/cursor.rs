@@ -17,7 +17,7 @@ use super::records::Slice;
 use super::shared::Shared;
 use crate::error::ReadError;
 use crate::ids::Offset;
-use crate::log::cold::Onward;
+use crate::log::onward::Onward;
 use crate::log::{Chunk, ChunkSlice};
 use crate::sync::Arc;
 

@@ -17,11 +17,12 @@
 
 use crate::error::{AppendError, Corruption, DiskError, FlushError, OpenError, ReadError};
 use crate::ids::{Offset, Timestamp, TopicPartition};
-use crate::log::cold::{Onward, Wanted};
+use crate::log::cold::Wanted;
 use crate::log::disk::Disk;
 use crate::log::facts::SegmentFacts;
 use crate::log::index::SegmentIndex;
 use crate::log::keeper::Keeper;
+use crate::log::onward::Onward;
 use crate::log::recovery::{self, Recovered};
 use crate::log::report::PartitionReport;
 use crate::log::segments::{ReadFault, Segment, Segments};

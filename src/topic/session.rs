@@ -8,8 +8,8 @@
 //! Opening alone does not touch it: who only reads changes no byte.
 
 use crate::error::DiskError;
-use crate::log::cold::ReadPools;
 use crate::log::disk::{Disk, OpenMode};
+use crate::log::onward::ReadPools;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::planted::{Bug, planted};

@@ -25,7 +25,7 @@ use crate::clock::Clock;
 use crate::error::{AppendError, ReadError};
 use crate::ids::{Offset, PartitionId, Timestamp, TopicName, TopicPartition};
 use crate::log::batch::{self, EncodedBatch, Stamps};
-use crate::log::cold::Onward;
+use crate::log::onward::Onward;
 use crate::log::{Appender, Chunk, Pool, Retention, Tail};
 use crate::record::Record;
 use crate::sync::atomic::{AtomicU64, Ordering};
